@@ -1,0 +1,181 @@
+# vramble: see README.md.  make help lists the targets.
+#
+# Knobs (all may be given on the command line):
+#   BUILD=build            where everything is built
+#   SCREEN=1               0: the headless program, without ncurses and libchafa
+#   TORCH_DIR=             a libtorch or a pip torch folder (holds include/ and lib/)
+#   SANITIZE=              address or thread (make asan, make tsan set it)
+#   WERROR=                1: warnings are errors
+#   PREFIX=/usr/local DESTDIR=
+
+BUILD ?= build
+SCREEN ?= 1
+PREFIX ?= /usr/local
+CC ?= cc
+CXX ?= c++
+VERSION := 0.1.0
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+# ---------------------------------------------------------------- flags
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers
+CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
+ifeq ($(WERROR),1)
+WARN += -Werror
+endif
+OPT ?= -O2
+DEBUG ?= -g
+ifneq ($(SANITIZE),)
+SAN := -fsanitize=$(SANITIZE) -fno-omit-frame-pointer
+ifeq ($(SANITIZE),address)
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
+OPT := -O1
+endif
+PKG_CONFIG ?= pkg-config
+pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
+
+CORE_LIBS = $(call pkg,--libs,libexif) -lm -lpthread -ldl
+TEXT_PKGS := jansson libpcre2-8
+TEXT_LIBS = $(call pkg,--libs,$(TEXT_PKGS)) -lunistring
+SCREEN_PKGS := ncursesw chafa glib-2.0
+
+BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
+	-DVRAMBLE_LIBDIR='"$(PREFIX)/lib/vramble"' -DVRAMBLE_DATADIR='"$(PREFIX)/share/vramble"' -MMD -MP
+ALL_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(CWARN) $(SAN) $(CFLAGS)
+ALL_CXXFLAGS = -std=$(TORCH_STD) -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(WARN) $(SAN) $(CXXFLAGS)
+ALL_LDFLAGS = $(SAN) $(LDFLAGS)
+
+# ---------------------------------------------------------------- libtorch
+# TORCH_DIR wins; then the active Python's torch when it carries headers; then the system's.
+ifeq ($(TORCH_DIR),)
+TORCH_DIR := $(shell python3 -c "import importlib.util as u,os;s=u.find_spec('torch');d=os.path.dirname(s.origin) if s else '';print(d if os.path.exists(d+'/include/ATen/ATen.h') and not d.startswith('/usr/lib') else '')" 2>/dev/null)
+endif
+ifneq ($(TORCH_DIR),)
+TORCH_INC := -isystem $(TORCH_DIR)/include -isystem $(TORCH_DIR)/include/torch/csrc/api/include
+TORCH_LIB := $(TORCH_DIR)/lib
+TORCH_ABI := $(shell nm -DC $(TORCH_LIB)/libc10.so 2>/dev/null | grep -q __cxx11 && echo 1 || echo 0)
+TORCH_VERSION_H := $(TORCH_DIR)/include/torch/csrc/api/include/torch/version.h
+else
+TORCH_MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+TORCH_INC := -isystem /usr/include/torch/csrc/api/include
+TORCH_LIB := /usr/lib/$(TORCH_MULTIARCH)
+TORCH_ABI := 1
+TORCH_VERSION_H := /usr/include/torch/csrc/api/include/torch/version.h
+endif
+# libtorch 2.14 and later wants C++20.
+TORCH_STD := $(shell awk '/define TORCH_VERSION_MAJOR/{a=$$3} /define TORCH_VERSION_MINOR/{b=$$3} END{print (a>2||(a==2&&b>=14))?"c++20":"c++17"}' $(TORCH_VERSION_H) 2>/dev/null || echo c++17)
+TORCH_CUDA := $(if $(wildcard $(TORCH_LIB)/libtorch_cuda.so),-ltorch_cuda -lc10_cuda,)
+# Without --no-as-needed the CUDA kernels are silently not registered.
+TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch -ltorch_cpu $(TORCH_CUDA) -lc10 -Wl,--as-needed -lgomp -lstdc++
+
+# ---------------------------------------------------------------- sources
+CORE_SRC := $(wildcard core/*.c)
+# Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
+PLAIN_SRC := $(addprefix models/,bpe.c wordpiece.c text.c json.c preprocess.c checkpoint.c beam.c labels.c)
+PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
+NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
+SHIM_SRC := $(wildcard models/torch_*.cpp)
+BOOK_SRC := $(addprefix models/picturebook/,scene.c scene_things.c scene_paint.c grammar.c)
+BOOK_SRC := $(filter $(wildcard models/picturebook/*.c),$(BOOK_SRC))
+HEADLESS_SRC := $(wildcard tui/main.c tui/library.c tui/paths.c tui/print.c tui/command_*.c)
+TUI_SRC := $(if $(filter 0,$(SCREEN)),$(HEADLESS_SRC),$(wildcard tui/*.c))
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(patsubst %.cpp,$(BUILD)/%.o,$(1)))
+CORE_LIB := $(BUILD)/libcore.a
+PLAIN_LIB := $(BUILD)/libplain.a
+BOOK_LIB := $(BUILD)/libbook.a
+NET_LIB := $(BUILD)/libnet.a
+MODELS_SO := $(BUILD)/libvramble-torch.so
+PROGRAM := $(BUILD)/vramble
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
+SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(wildcard tests/screen/test_*.c)))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+TEST_SUPPORT := $(wildcard tests/support/*.c)
+SUPPORT_LIB := $(BUILD)/libsupport.a
+GOLDEN_SRC := $(wildcard tests/golden/*.c)
+
+# ---------------------------------------------------------------- rules
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
+
+.PHONY: all deps demo check check-full train bench lint asan tsan install uninstall clean help tests tools
+all: $(PROGRAM) $(MODELS_SO) tools
+
+$(BUILD)/tui/%.o: tui/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CPPFLAGS) $(if $(filter 0,$(SCREEN)),,$(call pkg,--cflags,$(SCREEN_PKGS))) $(ALL_CFLAGS) -c $< -o $@
+
+$(BUILD)/models/torch_%.o: models/torch_%.cpp
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) $(BASE_CPPFLAGS) $(TORCH_INC) -D_GLIBCXX_USE_CXX11_ABI=$(TORCH_ABI) -fopenmp $(ALL_CXXFLAGS) -c $< -o $@
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CPPFLAGS) $(call pkg,--cflags,$(TEXT_PKGS)) $(ALL_CFLAGS) -c $< -o $@
+
+$(CORE_LIB): $(call obj,$(CORE_SRC))
+$(PLAIN_LIB): $(call obj,$(PLAIN_SRC))
+$(BOOK_LIB): $(call obj,$(BOOK_SRC))
+$(NET_LIB): $(call obj,$(NET_SRC) $(SHIM_SRC))
+$(SUPPORT_LIB): $(call obj,$(TEST_SUPPORT))
+$(CORE_LIB) $(PLAIN_LIB) $(BOOK_LIB) $(NET_LIB) $(SUPPORT_LIB):
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
+
+# One exported symbol, the table; see models/exports.map.
+$(MODELS_SO): $(NET_LIB) $(PLAIN_LIB) $(CORE_LIB) models/exports.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,--version-script=models/exports.map -o $@ -Wl,--whole-archive $(NET_LIB) -Wl,--no-whole-archive $(PLAIN_LIB) $(CORE_LIB) $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
+$(PROGRAM): $(call obj,$(TUI_SRC)) $(CORE_LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(if $(filter 0,$(SCREEN)),,$(call pkg,--libs,$(SCREEN_PKGS))) $(TEXT_LIBS) $(CORE_LIBS)
+
+link = $(call say,LINK,$@)
+TORCH_LINK = $(NET_LIB) $(PLAIN_LIB) $(BOOK_LIB) $(CORE_LIB)
+
+$(BUILD)/demo-scenes: $(call obj,models/picturebook/demo.c) $(BOOK_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/train: $(call obj,$(wildcard models/picturebook/train*.c)) $(TORCH_LINK)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/golden: $(call obj,$(GOLDEN_SRC)) $(TORCH_LINK)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(SUPPORT_LIB) $(BOOK_LIB) $(PLAIN_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TEXT_LIBS) $(CORE_LIBS)
+
+# Screen parts that stand alone (keys, theme, layout…) are unit-tested with the objects of tui/.
+$(BUILD)/tests/unit/test_tui_%: $(BUILD)/tests/unit/test_tui_%.o $(filter-out $(BUILD)/tui/main.o,$(call obj,$(wildcard tui/*.c))) $(SUPPORT_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(call pkg,--libs,$(SCREEN_PKGS)) $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tests/torch/%: $(BUILD)/tests/torch/%.o $(SUPPORT_LIB) $(TORCH_LINK)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tests/screen/%: $(BUILD)/tests/screen/%.o $(SUPPORT_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lvterm -lutil $(TEXT_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT_LIB) $(PLAIN_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)
+
+.SECONDARY:
+
+tools: $(if $(wildcard models/picturebook/demo.c),$(BUILD)/demo-scenes)
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
