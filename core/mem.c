@@ -37,7 +37,7 @@ void *xrealloc(void *old, size_t count, size_t size)
 {
 	if (size && count > SIZE_MAX / size)
 		return checked(NULL);
-	return checked(realloc(old, count * size ? count * size : 1));
+	return checked(realloc(old, count && size ? count * size : 1));
 }
 
 void *xmemdup(const void *data, size_t size)
