@@ -1,0 +1,37 @@
+/* clip.h - CLIP's two towers over the shim (Radford et al. 2021; names and shapes as in Hugging Face's CLIPModel). Thread: the lane's. */
+#ifndef MODELS_CLIP_H
+#define MODELS_CLIP_H
+
+#include <jansson.h>
+
+#include "models/nn.h"
+
+struct clip_tower_config {
+	int hidden, intermediate, layers, heads;
+	enum tt_activation activation;
+	double eps;
+};
+
+struct clip_config {
+	struct clip_tower_config vision, text;
+	int image_size, patch_size;
+	int vocabulary, context;
+	int eos_token;           /* 2 means: pool at the first maximum of the ids (old configs) */
+	int projection;
+};
+
+/* config: the parsed config.json. dir is for messages. */
+int clip_config_read(const json_t *config, const char *dir, struct clip_config *out, struct error *err);
+
+struct clip_net;
+
+/* The net's struct is malloc'd; its tensors are the source's. */
+struct clip_net *clip_net_create(const struct clip_config *config, struct nn_source *source);
+void clip_net_destroy(struct clip_net *net); /* not the tensors */
+/* pixels [B,3,S,S] fp32 -> [B,projection] fp32, not normalised */
+tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor *pixels);
+/* ids [B,L] I64, mask [B,L] I64 (0 = ignore) or NULL -> [B,projection] fp32, not normalised */
+tt_tensor *clip_text_features(const struct clip_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *mask);
+tt_tensor *clip_logit_scale(const struct clip_net *net); /* the stored value (a logarithm), fp32, [] or [1] */
+
+#endif

@@ -1,0 +1,49 @@
+/* models.h - inside models/: what one network offers to the table in models.c.
+ *
+ * A network is one file and one row. `struct model` starts with this base; a network's own struct has it as its first member.
+ */
+#ifndef MODELS_MODELS_H
+#define MODELS_MODELS_H
+
+#include <jansson.h>
+
+#include "core/model.h"
+#include "models/torch_shim.h"
+
+struct model_ops;
+
+struct model {
+	const struct model_ops *ops;
+	struct model_info info;
+	char *dir;
+	struct checkpoint *file;      /* mapped weights; the fp32 ones are used in place */
+	tt_pool *weights, *work;
+	enum precision precision;     /* in use; never AUTO */
+	int device, owner;
+};
+
+struct model_ops {
+	const char *architecture;     /* config.json's model_type: "clip", "ofa", "bert" */
+	enum model_kind kind;
+	size_t size;                  /* of the network's own struct, allocated zeroed by models.c */
+	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, fills m->info. No libtorch. */
+	int (*configure)(struct model *m, const json_t *config, struct error *err);
+	/* Builds the tensors in m->weights from m->file at m->precision on m->device; called again (after tt_clear) when the precision changes. */
+	int (*load)(struct model *m, const struct model_control *control, struct error *err);
+	void (*finish)(struct model *m); /* frees what configure made */
+	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
+	int (*embed_images)(struct model *m, tt_tensor *pixels, float *out, struct error *err);       /* pixels [n,3,H,W] fp32 CPU, in m->work */
+	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, struct error *err);
+	float (*logit_scale)(const struct model *m);
+	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);
+	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
+};
+
+extern const struct model_ops clip_ops, ofa_ops, bert_ops;
+
+/* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */
+struct model *model_configure(const char *dir, struct error *err);
+int model_load(struct model *m, int device, enum precision precision, int owner, const struct model_control *control, struct error *err);
+void model_close(struct model *m);
+
+#endif
