@@ -1,0 +1,103 @@
+/* engine.h - the background: every thread but the screen's.
+ *
+ *   engine_submit -> jobs (the selected picture jumps ahead) -> loaders: decode, EV_PREVIEW, prepare for each model -> each lane's ready queue
+ *   lane, one thread per model: gather up to `batch` pictures or 20 ms -> run -> events
+ *   engine forwards a caption to the CLIP lane (CLIPScore) and the NLI lane (premise), and combines -> EV_RANKING
+ *   events + a pipe -> the one poll loop of the screen
+ *
+ * All functions are for one controlling thread (the screen's) unless they say otherwise; none of them waits for a lane, a loader or a file, but
+ * engine_destroy, which cancels and joins. Results travel by value in events and are dropped when their epoch is stale.
+ *
+ *	struct engine *e = engine_create(&options, &err);
+ *	engine_set_labels(e, labels, n);
+ *	engine_submit(e, 0, "boat.jpg", ENGINE_SELECTED);
+ *	poll(engine_fd(e)) ...
+ *	while (engine_next(e, &event)) { ...; event_clear(&event); }
+ *	engine_destroy(e);
+ */
+#ifndef CORE_ENGINE_H
+#define CORE_ENGINE_H
+
+#include <stdbool.h>
+
+#include "core/event.h"
+
+enum { ENGINE_MAX_BATCH = 256, ENGINE_MAX_LABELS = 1000 };
+
+/* Changed live; a lane takes a snapshot between two batches. */
+struct engine_settings {
+	int batch;                /* pictures per forward pass, 1..ENGINE_MAX_BATCH */
+	enum precision precision;
+	int image_size;           /* of the captioner's input, pixels; 0 = the model's own */
+	int beams;                /* 1 = greedy, up to 16 */
+	int64_t cap;              /* bytes that tensors may hold; 0 = none */
+};
+
+struct engine_options {
+	/* Opens the model library (dlopen); called on the engine's opening thread after engine_start. */
+	const struct model_library *(*open_library)(void *ctx, struct error *err);
+	void *ctx;
+	char *model_dir[MODEL_KINDS]; /* borrowed until engine_create returns; NULL: this model is not used */
+	int device;                   /* DEVICE_CPU or a CUDA ordinal */
+	int threads;                  /* intra-op; 0 = CPUs we may use */
+	int loaders;                  /* decoding threads; 0 = choose */
+	int preview_width, preview_height; /* pixels; previews are no larger; 0 = no previews */
+	const char *hypothesis;       /* NLI template with one {}; NULL = "This example is {}." */
+	struct engine_settings settings;
+	struct image_limits limits;
+};
+
+struct engine;
+
+/* Makes the engine; no thread runs and no library is opened before engine_start. NULL with err when a setting is out of range. */
+struct engine *engine_create(const struct engine_options *options, struct error *err);
+void engine_start(struct engine *e);   /* call after the first frame is painted */
+void engine_destroy(struct engine *e); /* cancels, joins all threads; within 100 ms at batch 1. NULL is fine */
+
+int engine_fd(const struct engine *e);                  /* readable when events wait */
+bool engine_next(struct engine *e, struct event *out);  /* takes one event; false when there is none (and then the pipe is drained) */
+
+enum engine_priority {
+	ENGINE_BACKGROUND, /* the folder, in the order submitted */
+	ENGINE_NEAR,       /* a neighbour of the selection: preview soon */
+	ENGINE_SELECTED,   /* now: ahead of all others, in decode and in every lane */
+};
+enum engine_work { ENGINE_PREVIEW = 1, ENGINE_ANSWERS = 2 };
+
+/* Asks for work on a picture (path bytes are copied). Asking again for what is queued moves it; for what is done does it anew. */
+void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work);
+/* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). */
+void engine_cancel(struct engine *e, uint32_t id);
+void engine_cancel_all(struct engine *e);
+void engine_set_preview_size(struct engine *e, int width, int height);
+
+/* New labels: text embeddings of labels that were there before are kept; pictures with known image embeddings are scored again at once without
+ * touching the picture, those with captions are verified again (`first` before all others). Returns the new epoch, which the answers carry. */
+uint32_t engine_set_labels(struct engine *e, const char *const *labels, int n, uint32_t first);
+int engine_set_settings(struct engine *e, const struct engine_settings *settings, struct error *err); /* from the next batch on */
+struct engine_settings engine_get_settings(const struct engine *e);
+
+/* One consistent look at the state, for a frame. Never waits for a lane. */
+struct lane_status {
+	bool used, ready, busy, failed;
+	int queued;             /* pictures waiting for this lane */
+	int batch;              /* of the running or last run */
+	int64_t done;           /* pictures answered */
+	double p50_ms, p95_ms;  /* per picture, over the last 256 */
+	int64_t weight_bytes;   /* mapped or allocated weights */
+	enum precision precision;
+};
+struct engine_status {
+	struct lane_status lane[MODEL_KINDS];
+	int jobs;               /* pictures waiting for a loader */
+	int pending;            /* pictures with answers to come */
+	int64_t answered, failed, cancelled;
+	double images_per_s;    /* over the last 5 s of work; 0 when idle */
+	bool library;           /* libtorch is loaded */
+	struct memory_reading memory;
+};
+void engine_status(struct engine *e, struct engine_status *out);
+/* The engine's library once EV_LIBRARY came, else NULL; for `info` and the trainer's kin. */
+const struct model_library *engine_library(struct engine *e);
+
+#endif

@@ -1,0 +1,95 @@
+/* event.h - what the background tells the screen: tagged values, passed by value through one queue.
+ *
+ * An event belongs to whoever took it from engine_next; event_clear frees what it points to. Any thread.
+ */
+#ifndef CORE_EVENT_H
+#define CORE_EVENT_H
+
+#include <stdint.h>
+
+#include "core/image.h"
+#include "core/model.h"
+
+enum event_kind {
+	EV_NONE,
+	EV_LIBRARY,    /* libtorch is loaded (library.version), or err: it could not be */
+	EV_LOADING,    /* loading: a model is being opened; done/total bytes */
+	EV_READY,      /* ready: a model can be used */
+	EV_MODEL_FAILED, /* err: a model cannot be opened; the others go on */
+	EV_INFO,       /* info: size, format and orientation of a picture are known */
+	EV_PREVIEW,    /* preview: decoded pixels for the screen */
+	EV_SCORES,     /* scores: CLIP probabilities and cosines, one per label */
+	EV_TOKENS,     /* tokens: the caption so far */
+	EV_CAPTION,    /* caption */
+	EV_CLIPSCORE,  /* clipscore of the caption */
+	EV_VERDICTS,   /* verdicts: one per label */
+	EV_RANKING,    /* ranking: the labels' combined order; the last answer of a picture */
+	EV_FAILED,     /* err: this picture; the run goes on */
+	EV_CANCELLED,  /* the picture's work was dropped by a newer epoch or a cancel */
+	EV_SETTINGS,   /* settings that a lane really uses now (precision after AUTO, batch) */
+	EV_NOTE,       /* note: one line for the status line and the log */
+};
+
+struct event {
+	enum event_kind kind;
+	uint32_t id;           /* the picture (engine_submit's id); unused for models */
+	uint32_t epoch;        /* the labels' epoch the answer belongs to */
+	enum model_kind model; /* EV_LOADING, EV_READY, EV_MODEL_FAILED, EV_SETTINGS */
+	union {
+		struct {
+			char version[64];
+			struct device_info device;
+		} library;
+		struct {
+			int64_t done, total;
+		} loading;
+		struct {
+			struct model_info *info; /* owned */
+			enum precision precision;
+			double seconds;
+		} ready;
+		struct image_info info;
+		struct {
+			struct image image;  /* owned; at most the preview size asked for */
+			double decode_ms;
+		} preview;
+		struct {
+			float *probability, *cosine; /* owned, [n] by label */
+			int n;
+			double ms;                   /* of the batch, per picture */
+			int batch;                   /* pictures in the batch that answered */
+		} scores;
+		struct {
+			char *text; /* owned */
+			int tokens;
+		} tokens;
+		struct {
+			struct caption caption;
+			double ms;
+			int batch;
+		} caption;
+		struct {
+			float score; /* 2.5 * max(cos, 0), Hessel et al. 2021 */
+		} clipscore;
+		struct {
+			struct verdict *verdicts; /* owned, [n] by label */
+			int n;
+			double ms;
+		} verdicts;
+		struct {
+			int *order;      /* owned, [n] label indices, best first */
+			float *combined; /* owned, [n] by label */
+			int n;
+		} ranking;
+		struct {
+			enum precision precision;
+			int batch, image_size, beams;
+		} settings;
+		char *note; /* owned */
+	};
+	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_FAILED */
+};
+
+void event_clear(struct event *e);
+
+#endif
