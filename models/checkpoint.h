@@ -33,8 +33,12 @@ int checkpoint_size(const struct checkpoint *c);
 const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, int i);   /* in file order */
 int64_t checkpoint_bytes(const struct checkpoint *c);                               /* of all tensors */
 const char *checkpoint_path(const struct checkpoint *c);                            /* for messages */
+const char *checkpoint_dtype_name(enum checkpoint_dtype dtype);                     /* "F32", as in the file */
+/* Tells the kernel that t was used up (converted): its pages leave our resident memory and are read again when touched. */
+void checkpoint_forget(const struct checkpoint *c, const struct checkpoint_tensor *t);
 
-/* Writes a safetensors file (names in the given order, data 64-byte aligned), to a temporary name first, then renamed. */
+/* Writes a safetensors file (data in the given order without gaps, starting at a multiple of 64 bytes), to a temporary name first, then renamed.
+ * dtype, shape and bytes of each tensor must agree. */
 int checkpoint_write(const char *path, const struct checkpoint_tensor *tensors, int n, struct error *err);
 
 #endif

@@ -23,6 +23,7 @@ enum nn_init {
 	NN_ZEROS,
 	NN_ONES,
 	NN_FAN_OUT, /* convolution: normal(0, sqrt(2 / (out * kh * kw))), He et al. 2015 */
+	NN_TEMPERATURE, /* ln(1/0.07): CLIP's first logit scale, Radford et al. 2021 */
 };
 
 struct nn_made {
