@@ -1,0 +1,19 @@
+/* runtime.h - what must stand before libtorch is loaded. Call it at the start of main, before other threads run (it changes the environment).
+ *
+ * OpenMP and BLAS read their settings when they are loaded. A program that dlopens libtorch just calls runtime_prepare(0) first. One that links it is
+ * too late by then, so it starts itself again:
+ *
+ *	if (runtime_prepare(0))
+ *		execv("/proc/self/exe", argv);
+ */
+#ifndef CORE_RUNTIME_H
+#define CORE_RUNTIME_H
+
+/* Sets OMP_WAIT_POLICY=PASSIVE (waiting threads that spin make a busy machine several times slower) and OMP_NUM_THREADS=threads (0: the CPUs this
+ * process may use), each only where the environment does not say otherwise. Returns 1 when it changed something, else 0: a second start never loops. */
+int runtime_prepare(int threads);
+
+/* The CPUs in this process's affinity mask, at least 1. */
+int runtime_cpus(void);
+
+#endif

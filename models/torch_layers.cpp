@@ -1,0 +1,307 @@
+/* torch_layers.cpp - the layers of the shim: products with weights, norms, activations, attention, convolution. */
+#include "models/torch_private.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace shim;
+
+namespace
+{
+
+at::Tensor same_kind(const at::Tensor &w, const at::Tensor &x)
+{
+	return w.to(x.scalar_type());
+}
+
+at::Tensor bias_or_none(const tt_tensor *b, const at::Tensor &x)
+{
+	return b ? same_kind(b->value, x) : at::Tensor();
+}
+
+/* [..., in] -> [..., out] of the same leading shape */
+at::Tensor unflatten(const at::Tensor &rows, const at::Tensor &x, int64_t out)
+{
+	if (x.dim() == 2)
+		return rows;
+	std::vector<int64_t> shape = x.sizes().vec();
+	shape.back() = out;
+	return rows.view(shape);
+}
+
+/* Always as one product over all rows: at::linear's own choice for more than two dims copies the weight or loops. */
+at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
+{
+	need_computable(x);
+	need(w.dim() == 2 && x.dim() > 0 && x.size(-1) == w.size(1), "x ", x.sizes(), " and weight ", w.sizes(), " do not fit");
+	need(!b || (b->value.dim() == 1 && b->value.size(0) == w.size(0)), "the bias must have ", w.size(0), " values");
+	at::Tensor rows = x.dim() == 2 ? x : x.reshape({-1, w.size(1)});
+	at::Tensor matrix = same_kind(w, x).t();
+	at::Tensor y = b ? at::addmm(same_kind(b->value, x), rows, matrix) : at::mm(rows, matrix);
+	return unflatten(y, x, w.size(0));
+}
+
+} // namespace
+
+tt_tensor *tt_linear(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b)
+{
+	return run(p, "linear", {x, w}, [&] { return linear(x->value, w->value, b); });
+}
+
+/* oneDNN lays out the weights of a convolution ahead of time, but (in 1.13) not those of a product; so the product is written as a 1x1 convolution. */
+tt_tensor *tt_pack_linear(tt_pool *p, tt_tensor *w)
+{
+	return run(p, "pack_linear", {w}, [&] {
+		const at::Tensor &m = w->value;
+		need(m.dim() == 2, "a weight is [out, in], not ", m.sizes());
+		bool packable = m.is_cpu() && at::hasMKLDNN() && !p->training() && m.numel() > 0 &&
+				(m.scalar_type() == at::kFloat || (m.scalar_type() == at::kBFloat16 && tt_cpu_has_bf16()));
+		if (!packable)
+			return m;
+		at::Tensor kernel = m.contiguous().view({m.size(0), m.size(1), 1, 1}).to_mkldnn();
+		/* every argument is given: the defaults of 1.13 divide by zero */
+		return at::mkldnn_reorder_conv2d_weight(kernel, {0, 0}, {1, 1}, {1, 1}, 1);
+	});
+}
+
+tt_tensor *tt_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tensor *b, int64_t out)
+{
+	return run(p, "linear_packed", {x, packed}, [&] {
+		const at::Tensor &w = packed->value, &v = x->value;
+		if (!w.is_mkldnn())
+			return linear(v, w, b);
+		int64_t in = w.size(1);
+		need(w.size(0) == out, "the weight was packed for ", w.size(0), " outputs, not ", out);
+		need(v.dim() > 0 && v.size(-1) == in && v.numel() > 0, "x ", v.sizes(), " and weight [", out, ", ", in, "] do not fit");
+		need(v.scalar_type() == w.scalar_type(), "x is ", v.scalar_type(), " but the packed weight ", w.scalar_type());
+		at::Tensor image = v.reshape({1, -1, 1, in}).permute({0, 3, 1, 2});
+		at::Tensor y = at::mkldnn_convolution(image, w, bias_or_none(b, v), {0, 0}, {1, 1}, {1, 1}, 1);
+		return unflatten(y.permute({0, 2, 3, 1}).reshape({-1, out}), v, out);
+	});
+}
+
+tt_tensor *tt_layer_norm(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, double eps, enum tt_dtype out)
+{
+	return run(p, "layer_norm", {x, w, b}, [&] {
+		const at::Tensor &v = x->value;
+		need(v.dim() > 0 && v.size(-1) == w->value.numel() && v.size(-1) == b->value.numel(), "x ", v.sizes(), " with weight ",
+		     w->value.sizes());
+		at::Tensor wide = v.to(at::kFloat);
+		at::Tensor y = at::layer_norm(wide, {v.size(-1)}, same_kind(w->value, wide), same_kind(b->value, wide), eps, true);
+		return y.to(scalar_type(out));
+	});
+}
+
+tt_tensor *tt_softmax(tt_pool *p, tt_tensor *x, int dim)
+{
+	return run(p, "softmax", {x}, [&] {
+		need_computable(x->value);
+		return at::softmax(x->value, dim_of(x->value, dim));
+	});
+}
+
+tt_tensor *tt_log_softmax(tt_pool *p, tt_tensor *x, int dim)
+{
+	return run(p, "log_softmax", {x}, [&] { return at::log_softmax(x->value, dim_of(x->value, dim), at::kFloat); });
+}
+
+namespace
+{
+
+at::Tensor activated(const at::Tensor &x, enum tt_activation kind)
+{
+	switch (kind) {
+	case TT_GELU:
+		return at::gelu(x, "none");
+	case TT_GELU_TANH:
+		return at::gelu(x, "tanh");
+	case TT_QUICK_GELU:
+		return at::mul(x, at::sigmoid(at::mul(x, 1.702)));
+	case TT_RELU:
+		return at::relu(x);
+	case TT_TANH:
+		return at::tanh(x);
+	case TT_SIGMOID:
+		return at::sigmoid(x);
+	}
+	throw op_error("unknown activation");
+}
+
+void activate_over(at::Tensor &x, enum tt_activation kind)
+{
+	switch (kind) {
+	case TT_GELU:
+		at::gelu_(x, "none");
+		return;
+	case TT_GELU_TANH:
+		at::gelu_(x, "tanh");
+		return;
+	case TT_QUICK_GELU:
+		x.mul_(at::mul(x, 1.702).sigmoid_());
+		return;
+	case TT_RELU:
+		x.relu_();
+		return;
+	case TT_TANH:
+		x.tanh_();
+		return;
+	case TT_SIGMOID:
+		x.sigmoid_();
+		return;
+	}
+	throw op_error("unknown activation");
+}
+
+} // namespace
+
+tt_tensor *tt_activate_(tt_pool *p, tt_tensor *x, enum tt_activation kind)
+{
+	if (x && p->status == TT_OK && x->value.scalar_type() == at::kHalf && x->value.is_cpu())
+		return tt_fail(p, "activate: fp16 does not compute on a CPU here; use fp32 or bf16");
+	return run_over(
+		p, "activate", x, {x}, [&](at::Tensor &y) { activate_over(y, kind); }, [&] { return activated(x->value, kind); });
+}
+
+tt_tensor *tt_dropout(tt_pool *p, tt_tensor *x, double probability)
+{
+	if (!p->training())
+		return x;
+	return run(p, "dropout", {x}, [&] { return at::dropout(x->value, probability, true); });
+}
+
+/* ---- attention ---------------------------------------------------------------------------------------------------------------------------- */
+
+namespace
+{
+
+struct attention_in {
+	const at::Tensor &q, &k, &v;
+	double scale;
+	at::Tensor bias; /* [B,H,Lq,Lk] by expansion, or undefined */
+	at::Tensor head_scale;
+};
+
+void check_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v)
+{
+	need_computable(q);
+	need(q.dim() == 4 && k.dim() == 4 && v.dim() == 4, "q, k, v are [B,H,L,D]; got ", q.sizes(), " ", k.sizes(), " ", v.sizes());
+	bool fits = k.sizes() == v.sizes() && q.size(0) == k.size(0) && q.size(1) == k.size(1) && q.size(3) == k.size(3);
+	need(fits && k.size(2) > 0, "q ", q.sizes(), " does not fit k ", k.sizes(), " and v ", v.sizes());
+	need(q.scalar_type() == k.scalar_type() && k.scalar_type() == v.scalar_type(), "q, k, v have different dtypes");
+}
+
+/* -inf above the diagonal that ends at the last query and key */
+at::Tensor causal_bias(const at::Tensor &q, int64_t keys)
+{
+	at::Tensor bias = at::full({q.size(2), keys}, -INFINITY, q.options().dtype(at::kFloat));
+	return bias.triu(keys - q.size(2) + 1);
+}
+
+/* softmax(q k^T scale + bias) v, written as ops that autograd knows; [B,H,Lq,D] */
+at::Tensor attention_plain(const attention_in &a)
+{
+	at::Tensor scores = at::matmul(at::mul(a.q, a.scale), a.k.transpose(-2, -1));
+	if (a.bias.defined())
+		scores = scores.to(at::kFloat) + a.bias;
+	at::Tensor mixed = at::matmul(at::softmax(scores, -1, at::kFloat).to(a.v.scalar_type()), a.v);
+	return a.head_scale.defined() ? mixed * same_kind(a.head_scale, mixed).view({1, -1, 1, 1}) : mixed;
+}
+
+/* As attention_plain for inference: the scores of a few pictures at a time, reused in place, straight into the merged output [B,Lq,H,D]. */
+at::Tensor attention_lean(const attention_in &a)
+{
+	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), width = a.q.size(3), keys = a.k.size(2);
+	at::Tensor out = at::empty({batch, rows, heads, width}, a.q.options());
+	for (int64_t i = 0; i < batch; i++) {
+		at::Tensor scores = at::baddbmm(at::empty({heads, rows, keys}, a.q.options()), a.q[i], a.k[i].transpose(1, 2), 0, a.scale);
+		if (a.bias.defined())
+			scores = scores.to(at::kFloat).add_(a.bias[i]);
+		at::Tensor mixed = at::bmm(at::softmax(scores, -1, at::kFloat).to(a.q.scalar_type()), a.v[i]);
+		if (a.head_scale.defined())
+			mixed.mul_(same_kind(a.head_scale, mixed).view({-1, 1, 1}));
+		out[i].copy_(mixed.transpose(0, 1));
+	}
+	return out;
+}
+
+#if TT_TORCH_AT_LEAST(2, 0)
+/* libtorch's fused kernels. They scale by 1/sqrt(D), so q carries the difference. */
+at::Tensor attention_fused(const attention_in &a)
+{
+	at::Tensor q = at::mul(a.q, a.scale * std::sqrt(static_cast<double>(a.q.size(3))));
+	c10::optional<at::Tensor> mask;
+	if (a.bias.defined())
+		mask = same_kind(a.bias, q);
+	at::Tensor mixed = at::scaled_dot_product_attention(q, a.k, a.v, mask, 0.0, false);
+	return a.head_scale.defined() ? mixed * same_kind(a.head_scale, mixed).view({1, -1, 1, 1}) : mixed;
+}
+#endif
+
+at::Tensor attention(const tt_pool *p, const attention_in &a)
+{
+	if (!p->training() && a.q.is_cpu())
+		return attention_lean(a).flatten(2);
+#if TT_TORCH_AT_LEAST(2, 0)
+	if (!p->training())
+		return attention_fused(a).transpose(1, 2).flatten(2);
+#endif
+	return attention_plain(a).transpose(1, 2).flatten(2);
+}
+
+} // namespace
+
+tt_tensor *tt_attention(tt_pool *p, tt_tensor *q, tt_tensor *k, tt_tensor *v, double scale, tt_tensor *bias, bool causal, tt_tensor *head_scale)
+{
+	return run(p, "attention", {q, k, v}, [&] {
+		check_attention(q->value, k->value, v->value);
+		attention_in a{q->value, k->value, v->value, scale, at::Tensor(), head_scale ? head_scale->value : at::Tensor()};
+		const int64_t heads = a.q.size(1), rows = a.q.size(2), keys = a.k.size(2);
+		need(!head_scale || a.head_scale.numel() == heads, "head_scale has ", a.head_scale.numel(), " values for ", heads, " heads");
+		if (causal)
+			a.bias = causal_bias(a.q, keys);
+		if (bias)
+			a.bias = a.bias.defined() ? bias->value + a.bias : bias->value;
+		if (a.bias.defined())
+			a.bias = a.bias.expand({a.q.size(0), heads, rows, keys});
+		return attention(p, a);
+	});
+}
+
+/* ---- pictures ----------------------------------------------------------------------------------------------------------------------------- */
+
+tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int stride, int padding)
+{
+	return run(p, "conv2d", {x, w}, [&] {
+		const at::Tensor &v = x->value, &k = w->value;
+		need_computable(v);
+		need(v.dim() == 4 && k.dim() == 4 && v.size(1) == k.size(1), "x ", v.sizes(), " and weight ", k.sizes(), " do not fit");
+		need(stride > 0 && padding >= 0, "stride ", stride, ", padding ", padding);
+		need(v.size(2) + 2 * padding >= k.size(2) && v.size(3) + 2 * padding >= k.size(3), "x ", v.sizes(), " is smaller than the kernel ",
+		     k.sizes());
+		return at::conv2d(v, same_kind(k, v), bias_or_none(b, v), {stride, stride}, {padding, padding}, {1, 1}, 1);
+	});
+}
+
+tt_tensor *tt_max_pool2d(tt_pool *p, tt_tensor *x, int kernel, int stride, int padding)
+{
+	return run(p, "max_pool2d", {x}, [&] {
+		need(x->value.dim() == 4, "x is [B,C,H,W], not ", x->value.sizes());
+		return at::max_pool2d(x->value, {kernel, kernel}, {stride, stride}, {padding, padding}, {1, 1}, false);
+	});
+}
+
+tt_tensor *tt_batch_norm(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, tt_tensor *mean, tt_tensor *var, double eps, double momentum)
+{
+	return run(p, "batch_norm", {x, w, b, mean, var}, [&] {
+		const at::Tensor &v = x->value;
+		need(v.dim() > 1 && v.size(1) == w->value.numel(), "x ", v.sizes(), " with weight ", w->value.sizes());
+		if (p->training())
+			return at::batch_norm(v, w->value, b->value, mean->value, var->value, true, momentum, eps, true);
+		/* one multiplication and one addition per value, the factors in fp32 */
+		at::Tensor factor = w->value.to(at::kFloat) * at::rsqrt(var->value.to(at::kFloat) + eps);
+		at::Tensor offset = b->value.to(at::kFloat) - mean->value.to(at::kFloat) * factor;
+		std::vector<int64_t> shape(static_cast<size_t>(v.dim()), 1);
+		shape[1] = -1;
+		return at::addcmul(same_kind(offset, v).view(shape), v, same_kind(factor, v).view(shape));
+	});
+}

@@ -1,0 +1,147 @@
+/* torch_private.h - what the torch_*.cpp files share: the two handle types and the one place where exceptions end. C++ only, never included from C.
+ *
+ * Every op is one call of run() (a tensor) or run_plain() (anything else) with a lambda. Inside, a failed need() throws op_error, which costs microseconds;
+ * an exception of libtorch costs 2 ms for its backtrace, so cheap checks of shapes come first.
+ */
+#ifndef MODELS_TORCH_PRIVATE_H
+#define MODELS_TORCH_PRIVATE_H
+
+#include <exception>
+#include <initializer_list>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/version.h>
+
+#include "models/torch_shim.h"
+
+#define TT_TORCH_AT_LEAST(major, minor) (TORCH_VERSION_MAJOR > (major) || (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
+
+struct tt_tensor {
+	at::Tensor value;
+	const tt_pool *home;
+};
+
+struct tt_pool {
+	int flags = TT_INFER;
+	std::vector<std::unique_ptr<tt_tensor>> tensors;
+	enum tt_status status = TT_OK;
+	std::string message;
+	const char *starved = nullptr; /* the first op that was given NULL while all was well */
+	int (*check)(void *) = nullptr;
+	void *check_ctx = nullptr;
+
+	bool training() const
+	{
+		return flags & TT_TRAIN;
+	}
+};
+
+namespace shim
+{
+
+/* Thrown by need(): a wrong argument, found before libtorch sees it. */
+struct op_error : std::exception {
+	std::string text;
+	explicit op_error(std::string what) : text(std::move(what))
+	{
+	}
+	const char *what() const noexcept override
+	{
+		return text.c_str();
+	}
+};
+
+template <typename... Parts> void need(bool fine, const Parts &...parts)
+{
+	if (!fine)
+		throw op_error(c10::str(parts...));
+}
+
+/* torch_memory.cpp */
+void memory_install();
+
+/* torch_shim.cpp */
+tt_tensor *pool_add(tt_pool *p, at::Tensor value);
+void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *what);
+/* To be called in a catch block only: turns the exception in flight into a status and a message. */
+enum tt_status exception_describe(std::string &what);
+std::string printable(const char *text);
+at::ScalarType scalar_type(enum tt_dtype dtype);
+at::Device device_of(int device);
+at::IntArrayRef shape_of(const int64_t *shape, int ndim);
+int64_t dim_of(const at::Tensor &x, int dim);
+
+/* May x be overwritten by an op of pool p? Not in training, not what another pool owns, not foreign memory (tt_borrow). */
+bool may_overwrite(const tt_pool *p, const tt_tensor *x);
+
+/* Half precision has no kernels on a CPU in libtorch 1.13 and slow ones later. */
+inline void need_computable(const at::Tensor &x)
+{
+	need(!(x.scalar_type() == at::kHalf && x.is_cpu()), "fp16 does not compute on a CPU here; use fp32 or bf16");
+}
+
+/* The thread's gradient recording, as the pool wants it. */
+struct mode_guard {
+	c10::InferenceMode inference;
+	c10::AutoGradMode gradients;
+	explicit mode_guard(const tt_pool *p) : inference(!p->training()), gradients(p->training())
+	{
+	}
+};
+
+inline bool ready(tt_pool *p, const char *op, std::initializer_list<const tt_tensor *> in)
+{
+	if (p->status != TT_OK)
+		return false;
+	for (const tt_tensor *x : in) {
+		if (!x) {
+			if (!p->starved)
+				p->starved = op;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Runs body() -> T on behalf of op; `failed` is returned when something is wrong. The only try/catch that ops need. */
+template <typename T, typename Body> T run_plain(tt_pool *p, const char *op, std::initializer_list<const tt_tensor *> in, T failed, Body body)
+{
+	if (!ready(p, op, in))
+		return failed;
+	try {
+		mode_guard mode(p);
+		return body();
+	} catch (...) {
+		std::string what;
+		enum tt_status status = exception_describe(what);
+		pool_fail(p, status, op, what.c_str());
+		return failed;
+	}
+}
+
+/* in: the arguments that must not be NULL. */
+template <typename Body> tt_tensor *run(tt_pool *p, const char *op, std::initializer_list<const tt_tensor *> in, Body body)
+{
+	return run_plain<tt_tensor *>(p, op, in, nullptr, [&] { return pool_add(p, body()); });
+}
+
+/* As run, for ops that may overwrite x: in_place(x.value) when that is allowed (then x itself is the result), else body(). */
+template <typename InPlace, typename Body>
+tt_tensor *run_over(tt_pool *p, const char *op, tt_tensor *x, std::initializer_list<const tt_tensor *> in, InPlace in_place, Body body)
+{
+	return run_plain<tt_tensor *>(p, op, in, nullptr, [&]() -> tt_tensor * {
+		if (!may_overwrite(p, x))
+			return pool_add(p, body());
+		in_place(x->value);
+		return x;
+	});
+}
+
+} // namespace shim
+#endif
