@@ -1,0 +1,61 @@
+/* command.h - the subcommands: each a row of the table in main.c, each in its own command_*.c. Headless; they print, and exit with documented codes. */
+#ifndef TUI_COMMAND_H
+#define TUI_COMMAND_H
+
+#include <stdbool.h>
+
+#include "core/config.h"
+
+enum exit_code { EXIT_OK = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_MODEL = 3, EXIT_NO_MEMORY = 4, EXIT_INTERRUPTED = 130 };
+
+/* What main made of the command line. */
+struct invocation {
+	struct config config;
+	bool json;      /* --json: one JSON object a line */
+	bool verify;    /* --verify: score also captions the picture and checks the labels against it */
+	char **files;   /* borrowed from argv */
+	int n_files;
+};
+
+struct command {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	int (*run)(struct invocation *in); /* returns an exit code */
+};
+
+int command_caption(struct invocation *in);
+int command_score(struct invocation *in);
+int command_info(struct invocation *in);
+int command_browse(struct invocation *in); /* the screen; without SCREEN it says so */
+
+/* "vramble: text" on standard error. */
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+enum exit_code exit_code_for(const struct error *err);
+
+/* ---- running pictures through the engine without a screen (command_run.c) ---- */
+
+/* All that was said about one picture; borrowed by the callback. */
+struct answers {
+	const char *path;
+	struct error *err;          /* the picture failed; nothing else is set */
+	struct image_info info;
+	struct caption *caption;    /* NULL when there was no captioner */
+	double caption_ms;
+	float *probability, *cosine; /* by label, or NULL */
+	float *clipscore;           /* or NULL */
+	struct verdict *verdicts;   /* by label, or NULL */
+	int *order;                 /* label indices, best first, or NULL */
+	float *combined;
+	int n_labels;
+};
+
+/* Answers every file, in the order given, with the models in kinds (bits 1 << MODEL_*), and tells `done` about each. */
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct answers *a), void *ctx);
+
+/* JSON helpers over jansson: {"path": …} with "path_b64" added when the bytes are not valid UTF-8. The caller owns the object. */
+typedef struct json_t json_t; /* jansson's */
+struct json_t *command_json(const struct answers *a);
+void command_print_json(struct json_t *object); /* one line to standard output; takes the object */
+
+#endif

@@ -1,0 +1,290 @@
+/* command_run.c - pictures through the engine without a screen: answers come in any order and leave in the order of the command line. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "core/runtime.h"
+#include "core/utf8.h"
+#include "tui/command.h"
+#include "tui/library.h"
+
+struct run {
+	struct invocation *in;
+	struct engine *engine;
+	struct answers *answers; /* one per file; paths borrowed, the rest owned */
+	bool *finished;
+	int n, next, failed;     /* next: the first answer not yet told */
+	int live_models;         /* used models that have not failed */
+	enum exit_code verdict;
+	void (*done)(void *ctx, const struct answers *a);
+	void *ctx;
+};
+
+static int interrupt_pipe[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+	int saved = errno;
+
+	if (write(interrupt_pipe[1], "", 1) < 0) /* a full pipe already says it */
+		errno = saved;
+	errno = saved;
+}
+
+static int catch_interrupts(struct error *err)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	if (pipe2(interrupt_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return fail(err, E_IO, "cannot make a pipe: %s", strerror(errno));
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	return 0;
+}
+
+void complain(const char *fmt, ...)
+{
+	va_list ap;
+	char *raw, safe[2000];
+
+	va_start(ap, fmt);
+	raw = xvasprintf(fmt, ap);
+	va_end(ap);
+	utf8_escape(raw, strlen(raw), safe, sizeof safe);
+	free(raw);
+	fflush(stdout);
+	fprintf(stderr, "vramble: %s\n", safe);
+}
+
+enum exit_code exit_code_for(const struct error *err)
+{
+	switch (err->code) {
+	case E_USAGE:
+		return EXIT_USAGE;
+	case E_MODEL:
+		return EXIT_NO_MODEL;
+	case E_MEMORY:
+		return EXIT_NO_MEMORY;
+	default:
+		return EXIT_SOME_FAILED;
+	}
+}
+
+static void free_answers(struct answers *a)
+{
+	free(a->err);
+	free(a->caption);
+	free(a->probability);
+	free(a->cosine);
+	free(a->clipscore);
+	free(a->verdicts);
+	free(a->order);
+	free(a->combined);
+	*a = (struct answers){.path = a->path};
+}
+
+/* Tells what is complete, in order. */
+static void tell(struct run *r)
+{
+	for (; r->next < r->n && r->finished[r->next]; r->next++) {
+		struct answers *a = &r->answers[r->next];
+
+		if (a->err) {
+			r->failed++;
+			if (a->err->code == E_MEMORY)
+				r->verdict = EXIT_NO_MEMORY;
+			complain("%s", a->err->text);
+		}
+		r->done(r->ctx, a);
+		free_answers(a);
+	}
+}
+
+static void take_model_failure(struct run *r, const struct event *e)
+{
+	complain("%s", e->err->text);
+	r->verdict = exit_code_for(e->err);
+	r->live_models--;
+}
+
+/* Moves what e owns into the picture's answers. */
+static void take_answer(struct run *r, struct event *e)
+{
+	struct answers *a = &r->answers[e->id];
+
+	switch (e->kind) {
+	case EV_INFO:
+		a->info = e->info;
+		break;
+	case EV_SCORES:
+		a->probability = e->scores.probability;
+		a->cosine = e->scores.cosine;
+		a->n_labels = e->scores.n;
+		e->scores.probability = e->scores.cosine = NULL;
+		break;
+	case EV_CAPTION:
+		a->caption = xmemdup(&e->caption.caption, sizeof e->caption.caption);
+		a->caption_ms = e->caption.ms;
+		break;
+	case EV_CLIPSCORE:
+		a->clipscore = xmemdup(&e->clipscore.score, sizeof e->clipscore.score);
+		break;
+	case EV_VERDICTS:
+		a->verdicts = e->verdicts.verdicts;
+		e->verdicts.verdicts = NULL;
+		break;
+	case EV_RANKING:
+		a->order = e->ranking.order;
+		a->combined = e->ranking.combined;
+		e->ranking.order = NULL;
+		e->ranking.combined = NULL;
+		r->finished[e->id] = true;
+		break;
+	case EV_FAILED:
+		a->err = e->err;
+		e->err = NULL;
+		r->finished[e->id] = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void take(struct run *r, struct event *e)
+{
+	if (e->kind == EV_LIBRARY && e->err) {
+		complain("%s", e->err->text);
+		r->verdict = EXIT_NO_MODEL;
+		r->live_models = 0;
+	} else if (e->kind == EV_MODEL_FAILED) {
+		take_model_failure(r, e);
+	} else if (e->kind == EV_NOTE) {
+		complain("%s", e->note);
+	} else if (e->kind >= EV_INFO && e->kind <= EV_CANCELLED && e->id < (uint32_t)r->n) {
+		take_answer(r, e);
+	}
+	event_clear(e);
+	tell(r);
+}
+
+/* Until every file is told, an interrupt comes, or no model is left. Returns the exit code. */
+static int loop(struct run *r)
+{
+	struct pollfd fds[2] = {{engine_fd(r->engine), POLLIN, 0}, {interrupt_pipe[0], POLLIN, 0}};
+	struct event e;
+
+	while (r->next < r->n) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return EXIT_SOME_FAILED;
+		if (fds[1].revents)
+			return EXIT_INTERRUPTED;
+		while (engine_next(r->engine, &e))
+			take(r, &e);
+		if (r->live_models <= 0)
+			return r->verdict;
+	}
+	if (r->verdict != EXIT_OK)
+		return r->verdict;
+	return r->failed ? EXIT_SOME_FAILED : EXIT_OK;
+}
+
+static struct engine *start(struct invocation *in, int kinds, int *live_models, struct error *err)
+{
+	struct engine_options options;
+	struct engine *engine = NULL;
+
+	library_options(&in->config, kinds, &options);
+	*live_models = 0;
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
+		*live_models += options.model_dir[kind] != NULL;
+	if (*live_models)
+		engine = engine_create(&options, err);
+	else
+		fail(err, E_MODEL, "no model: give its directory with --clip, --captioner or --nli");
+	library_options_free(&options);
+	return engine;
+}
+
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct answers *a), void *ctx)
+{
+	struct run r = {.in = in, .n = in->n_files, .done = done, .ctx = ctx, .verdict = EXIT_OK};
+	struct error err;
+	int code;
+
+	runtime_prepare(in->config.threads);
+	if (catch_interrupts(&err) < 0 || !(r.engine = start(in, kinds, &r.live_models, &err))) {
+		complain("%s", err.text);
+		return exit_code_for(&err);
+	}
+	r.answers = xcalloc((size_t)r.n, sizeof *r.answers);
+	r.finished = xcalloc((size_t)r.n, sizeof *r.finished);
+	engine_set_labels(r.engine, (const char *const *)labels, n_labels, 0);
+	for (int i = 0; i < r.n; i++) {
+		r.answers[i].path = in->files[i];
+		engine_submit(r.engine, (uint32_t)i, in->files[i], ENGINE_BACKGROUND, ENGINE_ANSWERS);
+	}
+	engine_start(r.engine);
+	code = loop(&r);
+	engine_destroy(r.engine);
+	for (int i = 0; i < r.n; i++)
+		free_answers(&r.answers[i]);
+	free(r.answers);
+	free(r.finished);
+	return code;
+}
+
+static char *base64(const char *data, size_t n)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *s = (const unsigned char *)data;
+	char *out = xcalloc(n / 3 + 2, 4), *end = out;
+
+	for (size_t i = 0; i < n; i += 3) {
+		unsigned v = (unsigned)s[i] << 16 | (i + 1 < n ? (unsigned)s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0u);
+
+		*end++ = digits[v >> 18];
+		*end++ = digits[v >> 12 & 63];
+		*end++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+		*end++ = i + 2 < n ? digits[v & 63] : '=';
+	}
+	return out;
+}
+
+json_t *command_json(const struct answers *a)
+{
+	size_t n = strlen(a->path);
+	char *shown = xmalloc(4 * n + 1);
+	json_t *object = json_object();
+
+	utf8_escape(a->path, n, shown, 4 * n + 1);
+	json_object_set_new(object, "path", json_string(utf8_valid(a->path, n) ? a->path : shown));
+	if (!utf8_valid(a->path, n)) {
+		char *encoded = base64(a->path, n);
+
+		json_object_set_new(object, "path_b64", json_string(encoded));
+		free(encoded);
+	}
+	free(shown);
+	if (a->err)
+		json_object_set_new(object, "error", json_string(a->err->text));
+	else
+		json_object_set_new(object, "size", json_pack("[ii]", a->info.width, a->info.height));
+	return object;
+}
+
+void command_print_json(json_t *object)
+{
+	json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	fflush(stdout);
+	json_decref(object);
+}

@@ -1,0 +1,115 @@
+/* command_score.c - `vramble score --labels "a;b" FILE…`: CLIP's probability for each label; with --verify also the caption and its verdict on each. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/utf8.h"
+#include "tui/command.h"
+#include "tui/library.h"
+
+struct scoring {
+	struct invocation *in;
+	char **labels;
+	int n;
+};
+
+static const char *verdict_word(const struct verdict *v)
+{
+	if (v->entailment >= v->neutral && v->entailment >= v->contradiction)
+		return "entailed";
+	return v->contradiction >= v->neutral ? "contradicted" : "open";
+}
+
+static float verdict_probability(const struct verdict *v)
+{
+	float best = v->entailment > v->neutral ? v->entailment : v->neutral;
+
+	return best > v->contradiction ? best : v->contradiction;
+}
+
+static void print_label(const struct answers *a, const char *label, int i)
+{
+	char safe[512];
+
+	utf8_escape(label, strlen(label), safe, sizeof safe);
+	if (a->probability)
+		printf("  %5.1f %%  %6.3f  ", 100.0 * (double)a->probability[i], (double)a->cosine[i]);
+	if (a->verdicts)
+		printf("%-12s %.2f  ", verdict_word(&a->verdicts[i]), (double)verdict_probability(&a->verdicts[i]));
+	printf("%s\n", safe);
+}
+
+static void print_text(const struct scoring *s, const struct answers *a)
+{
+	char path[4096];
+
+	if (a->err)
+		return;
+	utf8_escape(a->path, strlen(a->path), path, sizeof path);
+	puts(path);
+	if (a->caption)
+		printf("  caption: %s\n", a->caption->text);
+	if (a->clipscore)
+		printf("  CLIPScore: %.3f\n", (double)*a->clipscore);
+	for (int i = 0; i < a->n_labels; i++)
+		print_label(a, s->labels[a->order[i]], a->order[i]);
+	fflush(stdout);
+}
+
+static json_t *label_json(const struct answers *a, const char *label, int i)
+{
+	json_t *row = json_pack("{s:s}", "label", label);
+
+	if (a->probability)
+		json_object_update_new(row, json_pack("{s:f, s:f}", "probability", (double)a->probability[i], "cosine", (double)a->cosine[i]));
+	if (a->verdicts)
+		json_object_set_new(row, "nli", json_pack("{s:f, s:f, s:f}", "entailment", (double)a->verdicts[i].entailment, "neutral",
+							  (double)a->verdicts[i].neutral, "contradiction", (double)a->verdicts[i].contradiction));
+	if (a->combined)
+		json_object_set_new(row, "combined", json_real((double)a->combined[i]));
+	return row;
+}
+
+static void print_json(const struct scoring *s, const struct answers *a)
+{
+	json_t *object = command_json(a), *labels = json_array();
+
+	if (a->caption)
+		json_object_set_new(object, "caption", json_string(a->caption->text));
+	if (a->clipscore)
+		json_object_set_new(object, "clipscore", json_real((double)*a->clipscore));
+	for (int i = 0; i < a->n_labels; i++)
+		json_array_append_new(labels, label_json(a, s->labels[a->order[i]], a->order[i]));
+	if (!a->err)
+		json_object_set(object, "labels", labels);
+	json_decref(labels);
+	command_print_json(object);
+}
+
+static void done(void *ctx, const struct answers *a)
+{
+	const struct scoring *s = ctx;
+
+	(s->in->json ? print_json : print_text)(s, a);
+}
+
+int command_score(struct invocation *in)
+{
+	struct scoring s = {.in = in};
+	int code, kinds = in->verify ? (1 << MODEL_KINDS) - 1 : 1 << MODEL_SCORES;
+
+	if (!in->n_files) {
+		complain("score needs pictures: vramble score --labels \"a cat;a dog\" FILE…");
+		return EXIT_USAGE;
+	}
+	s.n = library_labels(&in->config, &s.labels);
+	if (s.n)
+		code = command_run(in, kinds, s.labels, s.n, done, &s);
+	else {
+		complain("score needs labels: --labels \"a cat;a dog\"");
+		code = EXIT_USAGE;
+	}
+	library_free_labels(s.labels, s.n);
+	return code;
+}

@@ -1,0 +1,46 @@
+/* print.c - see print.h. */
+#include "tui/print.h"
+
+#include <stdio.h>
+
+#if VRAMBLE_SCREEN
+#include <chafa.h>
+#include <ncurses.h>
+#endif
+
+#include "core/runtime.h"
+#include "tui/library.h"
+
+void print_help(const struct command *commands, int n)
+{
+	size_t n_rows;
+	const struct config_row *rows = config_rows(&n_rows);
+
+	puts("vramble - see what the models see, and what it costs\n\n"
+	     "usage: vramble [OPTION]… [FOLDER | FILE…]     the screen\n"
+	     "       vramble COMMAND [OPTION]… ARGUMENT…\n\ncommands:");
+	for (int i = 0; i < n; i++)
+		printf("  %-8s %-36s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+	puts("\noptions (each also a line `name = value` in ~/.config/vramble/config, and a variable VRAMBLE_NAME):");
+	for (size_t i = 0; i < n_rows; i++)
+		printf("  --%-10s %-8s  %s\n", rows[i].key, rows[i].argument, rows[i].help);
+	puts("  --json                one JSON object a line\n"
+	     "  --verify              score: also caption the picture and check each label against the caption\n"
+	     "  --version, --help\n\n"
+	     "exit codes: 0 ok, 1 some pictures failed, 2 usage, 3 no model, 4 out of memory, 130 interrupted\n"
+	     "Keys: press ? on the screen, or see man vramble.");
+}
+
+void print_version(void)
+{
+	const struct model_library *library;
+	struct error err;
+
+	printf("vramble %s\n", VRAMBLE_VERSION);
+	runtime_prepare(0);
+	library = library_open(NULL, &err);
+	puts(library ? library->version() : "libtorch: not found (make builds libvramble-torch.so)");
+#if VRAMBLE_SCREEN
+	printf("chafa %d.%d.%d\n%s\n", CHAFA_MAJOR_VERSION, CHAFA_MINOR_VERSION, CHAFA_MICRO_VERSION, curses_version());
+#endif
+}
