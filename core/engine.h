@@ -64,11 +64,16 @@ enum engine_priority {
 };
 enum engine_work { ENGINE_PREVIEW = 1, ENGINE_ANSWERS = 2 };
 
-/* Asks for work on a picture (path bytes are copied). Asking again for what is queued moves it; for what is done does it anew. */
+/* Asks for work on a picture (path bytes are copied). Asking again for what is queued moves it; for what is done does it anew. There is one selected
+ * picture: selecting another makes the former one ENGINE_NEAR. Answers end with exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED; where no model
+ * is used or none could be opened they fail. Pictures whose models are still being opened wait for them; previews do not. */
 void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work);
-/* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). */
+/* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). What is known of it stays known. */
 void engine_cancel(struct engine *e, uint32_t id);
 void engine_cancel_all(struct engine *e);
+/* Forgets all pictures, e.g. because another folder gives the ids a new meaning: work, image embeddings, waiting events. No event about a picture that
+ * was submitted before comes after this. The counters of engine_status go on; what was pending counts as cancelled. */
+void engine_forget(struct engine *e);
 void engine_set_preview_size(struct engine *e, int width, int height);
 
 /* New labels: text embeddings of labels that were there before are kept; pictures with known image embeddings are scored again at once without
@@ -84,13 +89,16 @@ struct lane_status {
 	int batch;              /* of the running or last run */
 	int64_t done;           /* pictures answered */
 	double p50_ms, p95_ms;  /* per picture, over the last 256 */
-	int64_t weight_bytes;   /* mapped or allocated weights */
+	int64_t weight_bytes;   /* of the weights in the precision in use */
+	int64_t weight_held;    /* of those, in memory that memory_reading counts as used; the rest is mapped from the file */
 	enum precision precision;
 };
 struct engine_status {
 	struct lane_status lane[MODEL_KINDS];
 	int jobs;               /* pictures waiting for a loader */
 	int pending;            /* pictures with answers to come */
+	int refreshing;         /* answered pictures whose answers to newer labels are to come */
+	int64_t submitted;      /* = answered + failed + cancelled + pending */
 	int64_t answered, failed, cancelled;
 	double images_per_s;    /* over the last 5 s of work; 0 when idle */
 	bool library;           /* libtorch is loaded */

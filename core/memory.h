@@ -1,0 +1,46 @@
+/* memory.h - what is held, by whom: one reading to the rows of the memory panel, and its history. Pure; any thread.
+ *
+ *	struct memory_rows rows = memory_rows(&status.memory, weights);
+ *	memory_history_add(&history, rows.weights + rows.activations);
+ */
+#ifndef CORE_MEMORY_H
+#define CORE_MEMORY_H
+
+#include <stdbool.h>
+
+#include "core/model.h"
+
+/* One model's weights, bytes. `held` is the part that the reading counts as used (copied to the device or converted); the rest of `bytes` is mapped from
+ * the file and lives in the system's page cache. */
+struct model_weights {
+	int64_t bytes, held;
+};
+
+/* weights + activations + cached + others + free = total, each at least 0. */
+struct memory_rows {
+	int64_t weights;     /* held by tensors */
+	int64_t activations; /* held by tensors, not weights */
+	int64_t cached;      /* kept by our allocator for the next batch */
+	int64_t others;      /* other processes, and what of this one is not tensors */
+	int64_t free, total;
+	int64_t mapped;    /* weights in the page cache; beside the sum */
+	int64_t ours;      /* weights + activations + cached */
+	int64_t peak, cap; /* as read */
+};
+
+struct memory_rows memory_rows(const struct memory_reading *reading, const struct model_weights weights[MODEL_KINDS]);
+
+enum { MEMORY_HISTORY = 256 };
+
+/* The last MEMORY_HISTORY values, oldest first. Zero-initialise. */
+struct memory_history {
+	int64_t value[MEMORY_HISTORY];
+	int count, head;
+	int64_t peak; /* of all values since the last reset, also of those that left the ring */
+};
+
+void memory_history_add(struct memory_history *h, int64_t bytes);
+int64_t memory_history_at(const struct memory_history *h, int i); /* 0 = oldest kept, count - 1 = newest */
+void memory_history_reset_peak(struct memory_history *h);         /* to the newest value */
+
+#endif
