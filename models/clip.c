@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/checkpoint.h"
+#include "models/json.h"
 
 enum { MAX_WIDTH = 1 << 16, MAX_LAYERS = 256, MAX_IMAGE = 4096, MAX_ROWS = 1 << 24 };
 enum { EOS_UNKNOWN = 2 }; /* what the first published configs say instead of the true id */
@@ -34,96 +34,95 @@ struct clip_net {
 
 /* ---- config.json */
 
-struct section {
-	const char *dir, *name;   /* for messages */
-	const json_t *now, *over; /* `over` (a "…_config_dict" of older files) wins */
-};
-
-static const json_t *find(const struct section *s, const char *key)
+static enum tt_activation read_activation(struct json_reader *r, const json_t *section)
 {
-	const json_t *value = json_object_get(s->over, key);
+	const char *name = json_text(r, section, "hidden_act", "quick_gelu");
+	int kind = nn_activation(name);
 
-	return value ? value : json_object_get(s->now, key);
+	if (kind < 0 && !r->failed) {
+		fail(r->err, E_MODEL, "%s: hidden_act \"%s\" is not an activation that is known here", r->file, name);
+		r->failed = true;
+	}
+	return kind < 0 ? TT_QUICK_GELU : (enum tt_activation)kind;
 }
 
-static int read_int(const struct section *s, const char *key, int otherwise, int max, int *out, struct error *err)
+static void read_tower(struct json_reader *r, const json_t *section, const struct clip_tower_config *otherwise, struct clip_tower_config *out)
 {
-	const json_t *value = find(s, key);
-	json_int_t n = value ? json_integer_value(value) : otherwise;
-
-	if ((value && !json_is_integer(value)) || n < 1 || n > max)
-		return fail(err, E_MODEL, "%s/config.json: %s.%s must be a whole number from 1 to %d", s->dir, s->name, key, max);
-	*out = (int)n;
-	return 0;
+	out->hidden = (int)json_int(r, section, "hidden_size", otherwise->hidden, 1, MAX_WIDTH);
+	out->intermediate = (int)json_int(r, section, "intermediate_size", otherwise->intermediate, 1, MAX_WIDTH);
+	out->layers = (int)json_int(r, section, "num_hidden_layers", otherwise->layers, 1, MAX_LAYERS);
+	out->heads = (int)json_int(r, section, "num_attention_heads", otherwise->heads, 1, MAX_WIDTH);
+	out->activation = read_activation(r, section);
+	out->eps = json_number(r, section, "layer_norm_eps", otherwise->eps);
 }
 
-static int read_activation(const struct section *s, enum tt_activation *out, struct error *err)
-{
-	const json_t *value = find(s, "hidden_act");
-	const char *name = value ? json_string_value(value) : "quick_gelu";
-	int kind = name ? nn_activation(name) : -1;
-
-	if (kind < 0)
-		return fail(err, E_MODEL, "%s/config.json: %s.hidden_act \"%s\" is not an activation that is known here", s->dir, s->name,
-			    name ? name : "");
-	*out = (enum tt_activation)kind;
-	return 0;
-}
-
-static int read_tower(const struct section *s, const struct clip_tower_config *otherwise, struct clip_tower_config *out, struct error *err)
-{
-	const json_t *eps = find(s, "layer_norm_eps");
-
-	out->eps = eps ? json_number_value(eps) : otherwise->eps;
-	if (!(out->eps > 0) || !isfinite(out->eps))
-		return fail(err, E_MODEL, "%s/config.json: %s.layer_norm_eps must be a positive number", s->dir, s->name);
-	if (read_int(s, "hidden_size", otherwise->hidden, MAX_WIDTH, &out->hidden, err) < 0 ||
-	    read_int(s, "intermediate_size", otherwise->intermediate, 4 * MAX_WIDTH, &out->intermediate, err) < 0 ||
-	    read_int(s, "num_hidden_layers", otherwise->layers, MAX_LAYERS, &out->layers, err) < 0 ||
-	    read_int(s, "num_attention_heads", otherwise->heads, MAX_WIDTH, &out->heads, err) < 0 || read_activation(s, &out->activation, err) < 0)
-		return -1;
-	if (out->hidden % out->heads != 0)
-		return fail(err, E_MODEL, "%s/config.json: %s: hidden_size %d does not divide by %d heads", s->dir, s->name, out->hidden, out->heads);
-	return 0;
-}
-
-static int read_vision(const json_t *config, const char *dir, struct clip_config *out, struct error *err)
+static void read_vision(struct json_reader *r, const json_t *section, struct clip_config *out)
 {
 	static const struct clip_tower_config otherwise = {768, 3072, 12, 12, TT_QUICK_GELU, 1e-5};
-	struct section s = {dir, "vision_config", json_object_get(config, "vision_config"), json_object_get(config, "vision_config_dict")};
-	int channels;
 
-	if (read_tower(&s, &otherwise, &out->vision, err) < 0 || read_int(&s, "image_size", 224, MAX_IMAGE, &out->image_size, err) < 0 ||
-	    read_int(&s, "patch_size", 32, MAX_IMAGE, &out->patch_size, err) < 0 || read_int(&s, "num_channels", 3, 3, &channels, err) < 0)
-		return -1;
-	if (channels != 3)
-		return fail(err, E_MODEL, "%s/config.json: %d image channels; only 3 are supported", dir, channels);
-	if (out->image_size % out->patch_size != 0)
-		return fail(err, E_MODEL, "%s/config.json: image_size %d is no multiple of patch_size %d", dir, out->image_size, out->patch_size);
+	read_tower(r, section, &otherwise, &out->vision);
+	json_int(r, section, "num_channels", 3, 3, 3);
+	out->image_size = (int)json_int(r, section, "image_size", 224, 1, MAX_IMAGE);
+	out->patch_size = (int)json_int(r, section, "patch_size", 32, 1, MAX_IMAGE);
+}
+
+static void read_text(struct json_reader *r, const json_t *section, struct clip_config *out)
+{
+	static const struct clip_tower_config otherwise = {512, 2048, 12, 8, TT_QUICK_GELU, 1e-5};
+
+	read_tower(r, section, &otherwise, &out->text);
+	out->vocabulary = (int)json_int(r, section, "vocab_size", 49408, 1, MAX_ROWS);
+	out->context = (int)json_int(r, section, "max_position_embeddings", 77, 1, MAX_WIDTH);
+	out->eos_token = (int)json_int(r, section, "eos_token_id", 49407, 0, MAX_ROWS);
+}
+
+/* A tower's part of the config; in older files a "…_config_dict" beside it wins. The caller frees it. */
+static json_t *section_of(const json_t *config, const char *name, const char *over)
+{
+	json_t *section = json_copy(json_object_get(config, name));
+
+	json_object_update(section, json_object_get(config, over));
+	return section;
+}
+
+static int check_tower(const char *file, const char *name, const struct clip_tower_config *c, struct error *err)
+{
+	if (c->hidden % c->heads != 0)
+		return fail(err, E_MODEL, "%s: %s: hidden_size %d does not divide by %d heads", file, name, c->hidden, c->heads);
+	if (!(c->eps > 0) || !isfinite(c->eps))
+		return fail(err, E_MODEL, "%s: %s: layer_norm_eps must be a positive number", file, name);
 	return 0;
 }
 
-static int read_text(const json_t *config, const char *dir, struct clip_config *out, struct error *err)
+static int check_config(const char *file, const struct clip_config *c, struct error *err)
 {
-	static const struct clip_tower_config otherwise = {512, 2048, 12, 8, TT_QUICK_GELU, 1e-5};
-	struct section s = {dir, "text_config", json_object_get(config, "text_config"), json_object_get(config, "text_config_dict")};
-
-	if (read_tower(&s, &otherwise, &out->text, err) < 0 || read_int(&s, "vocab_size", 49408, MAX_ROWS, &out->vocabulary, err) < 0 ||
-	    read_int(&s, "max_position_embeddings", 77, MAX_WIDTH, &out->context, err) < 0)
+	if (check_tower(file, "vision_config", &c->vision, err) < 0 || check_tower(file, "text_config", &c->text, err) < 0)
 		return -1;
-	return read_int(&s, "eos_token_id", 49407, MAX_ROWS, &out->eos_token, err);
+	if (c->image_size % c->patch_size != 0)
+		return fail(err, E_MODEL, "%s: image_size %d is no multiple of patch_size %d", file, c->image_size, c->patch_size);
+	return 0;
 }
 
 int clip_config_read(const json_t *config, const char *dir, struct clip_config *out, struct error *err)
 {
-	struct section top = {dir, "config", config, NULL};
+	json_t *vision = section_of(config, "vision_config", "vision_config_dict"), *text = section_of(config, "text_config", "text_config_dict");
+	char *file = xasprintf("%s/config.json", dir);
+	struct json_reader r = {.file = file, .err = err};
+	int rc = -1;
 
 	*out = (struct clip_config){0};
-	if (!json_is_object(json_object_get(config, "vision_config")) || !json_is_object(json_object_get(config, "text_config")))
-		return fail(err, E_MODEL, "%s/config.json: vision_config and text_config are needed; a tower on its own cannot score", dir);
-	if (read_vision(config, dir, out, err) < 0 || read_text(config, dir, out, err) < 0)
-		return -1;
-	return read_int(&top, "projection_dim", 512, MAX_WIDTH, &out->projection, err);
+	if (!json_is_object(vision) || !json_is_object(text)) {
+		fail(err, E_MODEL, "%s: vision_config and text_config are needed; one tower alone cannot score", file);
+	} else {
+		read_vision(&r, vision, out);
+		read_text(&r, text, out);
+		out->projection = (int)json_int(&r, config, "projection_dim", 512, 1, MAX_WIDTH);
+		rc = r.failed ? -1 : check_config(file, out, err);
+	}
+	json_decref(vision);
+	json_decref(text);
+	free(file);
+	return rc;
 }
 
 /* ---- weights */
