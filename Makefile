@@ -106,9 +106,15 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 .PHONY: all deps demo check check-full train bench lint asan tsan install uninstall clean help tests tools
 all: $(PROGRAM) $(MODELS_SO) tools
 
+# The true-colour terminfo entry, compiled and spelled as ncurses takes it from the environment.
+$(BUILD)/gen/tui/direct.h: tui/direct.ti
+	$(call say,TIC,$<)
+	$(Q)mkdir -p $(@D) && tic -x -o $(@D) $< && printf '#define DIRECT_TERMINFO "%s"\n' "$$(base64 -w0 $(@D)/x/xterm-direct2)" > $@
+$(BUILD)/tui/terminal.o: $(BUILD)/gen/tui/direct.h
+
 $(BUILD)/tui/%.o: tui/%.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CPPFLAGS) $(if $(filter 0,$(SCREEN)),,$(call pkg,--cflags,$(SCREEN_PKGS))) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CC) -I$(BUILD)/gen $(BASE_CPPFLAGS) $(if $(filter 0,$(SCREEN)),,$(call pkg,--cflags,$(SCREEN_PKGS))) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/models/torch_%.o: models/torch_%.cpp
 	$(call say,CXX,$<)

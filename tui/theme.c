@@ -1,0 +1,374 @@
+/* theme.c - see theme.h. */
+#include "tui/theme.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "tui/paths.h"
+
+struct theme {
+	char *name;
+	attr_t attr[ROLES];
+	int pair[ROLES];
+	int background[ROLES];
+};
+
+enum { DEFAULT_COLOUR = -1, MAX_PAIRS = 65536 };
+
+static const char *const role_names[ROLES] = {
+	"text",	   "dim",      "title",	      "border", "border-focus", "heading", "selection", "mark",	   "done",	  "pending",
+	"failed",  "unsupported", "caption",  "bar",	"bar-back",	"entail",  "neutral",	"contradict", "weights",  "activations",
+	"cache",   "others",   "free",	      "graph",	"value",	"value-focus", "key",	"status",  "warning",	  "error",
+	"overlay",
+};
+
+static const char *const colour_names[16] = {"black",	      "red",	    "green",	    "yellow",	    "blue",	   "magenta",	    "cyan",	   "white",
+					     "bright-black",  "bright-red", "bright-green", "bright-yellow", "bright-blue", "bright-magenta", "bright-cyan", "bright-white"};
+/* xterm's defaults; what a user's terminal shows for these may differ. */
+static const int palette[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd, 0x00cdcd, 0xe5e5e5,
+				0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff, 0xffffff};
+
+/* ---- colours ------------------------------------------------------------------------------------------------------------------------------- */
+
+static int red(int rgb)
+{
+	return rgb >> 16 & 255;
+}
+
+static int green(int rgb)
+{
+	return rgb >> 8 & 255;
+}
+
+static int blue(int rgb)
+{
+	return rgb & 255;
+}
+
+/* Squared distance, weighted roughly as the eye does. */
+static int difference(int a, int b)
+{
+	int r = red(a) - red(b), g = green(a) - green(b), c = blue(a) - blue(b);
+
+	return 3 * r * r + 4 * g * g + 2 * c * c;
+}
+
+static int nearest_named(int rgb, int n)
+{
+	int best = 0;
+
+	for (int i = 1; i < n; i++)
+		if (difference(rgb, palette[i]) < difference(rgb, palette[best]))
+			best = i;
+	return best;
+}
+
+/* Of the 6x6x6 cube and the grey ramp of the 256-colour palette. */
+static int nearest_256(int rgb)
+{
+	static const int level[6] = {0, 95, 135, 175, 215, 255};
+	int part[3] = {red(rgb), green(rgb), blue(rgb)}, step[3], grey, cube;
+
+	for (int i = 0; i < 3; i++)
+		step[i] = part[i] < 48 ? 0 : part[i] < 115 ? 1 : (part[i] - 35) / 40;
+	cube = level[step[0]] << 16 | level[step[1]] << 8 | level[step[2]];
+	grey = (part[0] + part[1] + part[2]) / 3;
+	grey = grey < 8 ? 0 : grey > 238 ? 23 : (grey - 3) / 10;
+	if (difference(rgb, (8 + 10 * grey) * 0x010101) < difference(rgb, cube))
+		return 232 + grey;
+	return 16 + 36 * step[0] + 6 * step[1] + step[2];
+}
+
+static int to_curses(int rgb)
+{
+	if (rgb < 0)
+		return DEFAULT_COLOUR;
+	if (COLORS > 256) /* direct; the values 0 to 7 would mean the palette */
+		return rgb < 8 ? 8 : rgb;
+	return COLORS == 256 ? nearest_256(rgb) : nearest_named(rgb, COLORS >= 16 ? 16 : 8);
+}
+
+static uint32_t pair_users[MAX_PAIRS];
+
+int colour_pair(int foreground, int background)
+{
+	int pair;
+
+	if (!has_colors() || (foreground < 0 && background < 0))
+		return 0;
+	pair = alloc_pair(to_curses(foreground), to_curses(background));
+	if (pair <= 0 || pair >= MAX_PAIRS)
+		return 0;
+	pair_users[pair]++;
+	return pair;
+}
+
+void colour_free(int pair)
+{
+	if (pair > 0 && pair < MAX_PAIRS && pair_users[pair] && --pair_users[pair] == 0)
+		free_pair(pair);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_colour(const char *word, int *rgb)
+{
+	char *end;
+
+	if (!strcmp(word, "default")) {
+		*rgb = DEFAULT_COLOUR;
+		return 0;
+	}
+	if (word[0] == '#' && strlen(word) == 7) {
+		*rgb = (int)strtol(word + 1, &end, 16);
+		return *end ? -1 : 0;
+	}
+	for (int i = 0; i < 16; i++)
+		if (!strcmp(word, colour_names[i])) {
+			*rgb = palette[i];
+			return 0;
+		}
+	return -1;
+}
+
+static int parse_attribute(const char *word, attr_t *attr)
+{
+	static const struct {
+		const char *name;
+		attr_t attr;
+	} known[] = {{"bold", A_BOLD}, {"dim", A_DIM}, {"reverse", A_REVERSE}, {"underline", A_UNDERLINE}, {"italic", A_ITALIC}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(word, known[i].name)) {
+			*attr |= known[i].attr;
+			return 0;
+		}
+	return -1;
+}
+
+/* "foreground [on background] [attribute]…" */
+static int parse_style(char *text, int *foreground, int *background, attr_t *attr, struct error *err)
+{
+	char *save, *word = strtok_r(text, " \t", &save);
+	bool on = false, first = true;
+
+	*foreground = *background = DEFAULT_COLOUR;
+	*attr = A_NORMAL;
+	for (; word; word = strtok_r(NULL, " \t", &save)) {
+		int *slot = on ? background : foreground;
+
+		if (!strcmp(word, "on"))
+			on = true;
+		else if ((first || on) && parse_colour(word, slot) == 0)
+			on = first = false;
+		else if (parse_attribute(word, attr) < 0)
+			return fail(err, E_USAGE, "\"%s\" is neither a colour (#rrggbb, red, default, …) nor an attribute (bold, dim, reverse, underline, italic)", word);
+	}
+	return 0;
+}
+
+static int parse_line(struct theme *t, char *line, struct error *err)
+{
+	char *equals, *key = line + strspn(line, " \t"), *end;
+	int foreground;
+
+	line[strcspn(line, "\r\n")] = '\0';
+	if (!*key || *key == '#')
+		return 0;
+	equals = strchr(key, '=');
+	if (!equals)
+		return fail(err, E_USAGE, "\"%s\" is not \"role = colour\"", key);
+	for (end = equals; end > key && isspace((unsigned char)end[-1]); end--)
+		;
+	*end = '\0';
+	for (int role = 0; role < ROLES; role++)
+		if (!strcmp(key, role_names[role])) {
+			if (parse_style(equals + 1, &foreground, &t->background[role], &t->attr[role], err) < 0)
+				return -1;
+			colour_free(t->pair[role]);
+			t->pair[role] = colour_pair(foreground, t->background[role]);
+			return 0;
+		}
+	return fail(err, E_USAGE, "unknown role \"%s\"", key);
+}
+
+static int read_theme(struct theme *t, FILE *f, const char *path, struct error *err)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int result = 0;
+
+	for (int number = 1; result == 0 && getline(&line, &size, f) >= 0; number++)
+		if (parse_line(t, line, err) < 0)
+			result = fail_prefix(err, "%s:%d", path, number);
+	free(line);
+	return result;
+}
+
+/* What a theme does not mention, and all of it without colours: plain, with what must stand out reversed or bold. */
+static void set_plain(struct theme *t)
+{
+	static const enum theme_role bold[] = {ROLE_TITLE, ROLE_HEADING, ROLE_CAPTION, ROLE_KEY, ROLE_VALUE, ROLE_WARNING, ROLE_MARK};
+	static const enum theme_role reverse[] = {ROLE_SELECTION, ROLE_VALUE_FOCUS, ROLE_ERROR};
+
+	for (int role = 0; role < ROLES; role++)
+		t->background[role] = DEFAULT_COLOUR;
+	for (size_t i = 0; i < sizeof bold / sizeof *bold; i++)
+		t->attr[bold[i]] = A_BOLD;
+	for (size_t i = 0; i < sizeof reverse / sizeof *reverse; i++)
+		t->attr[reverse[i]] = A_REVERSE;
+	t->attr[ROLE_BORDER_FOCUS] = A_BOLD;
+	t->attr[ROLE_DIM] = A_DIM;
+}
+
+/* The path of a theme: the argument itself when it has a slash, else in the user's folder, else in ours. */
+static char *find_theme(const char *name)
+{
+	char *file, *path;
+	FILE *f;
+
+	if (strchr(name, '/'))
+		return xstrdup(name);
+	file = xasprintf("themes/%s.theme", name);
+	path = paths_config(file);
+	if (path && (f = fopen(path, "re"))) {
+		fclose(f);
+	} else {
+		free(path);
+		path = paths_data(file);
+	}
+	free(file);
+	return path;
+}
+
+struct theme *theme_load(const char *name, struct error *err)
+{
+	char *path = find_theme(name);
+	struct theme *t;
+	FILE *f;
+	int result;
+
+	if (!path)
+		return fail_null(err, E_USAGE, "no theme \"%s\": it is neither in ~/.config/vramble/themes nor among the installed ones", name);
+	f = fopen(path, "re");
+	if (!f) {
+		fail(err, E_IO, "%s: %s", path, strerror(errno));
+		free(path);
+		return NULL;
+	}
+	t = xcalloc(1, sizeof *t);
+	t->name = xstrdup(name);
+	set_plain(t);
+	/* Without colours a theme's attributes would lean on colours that are not there. */
+	result = has_colors() ? read_theme(t, f, path, err) : 0;
+	fclose(f);
+	free(path);
+	if (result < 0) {
+		theme_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+struct theme *theme_plain(void)
+{
+	struct theme *t = xcalloc(1, sizeof *t);
+
+	t->name = xstrdup("plain");
+	set_plain(t);
+	return t;
+}
+
+void theme_free(struct theme *t)
+{
+	if (!t)
+		return;
+	for (int role = 0; role < ROLES; role++)
+		colour_free(t->pair[role]);
+	free(t->name);
+	free(t);
+}
+
+const char *theme_name(const struct theme *t)
+{
+	return t->name;
+}
+
+static void add_themes(const char *folder, char ***names, int *n)
+{
+	DIR *dir = folder ? opendir(folder) : NULL;
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		const char *dot = strrchr(entry->d_name, '.');
+		bool known = false;
+
+		if (!dot || dot == entry->d_name || strcmp(dot, ".theme"))
+			continue;
+		for (int i = 0; i < *n; i++)
+			known |= strlen((*names)[i]) == (size_t)(dot - entry->d_name) && !strncmp((*names)[i], entry->d_name, (size_t)(dot - entry->d_name));
+		if (known)
+			continue;
+		*names = xrealloc(*names, (size_t)*n + 1, sizeof **names);
+		(*names)[(*n)++] = xstrndup(entry->d_name, (size_t)(dot - entry->d_name));
+	}
+	closedir(dir);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int theme_list(char ***names)
+{
+	char *own = paths_config("themes"), *ours = paths_data("themes");
+	int n = 0;
+
+	*names = NULL;
+	add_themes(own, names, &n);
+	add_themes(ours, names, &n);
+	free(own);
+	free(ours);
+	if (n)
+		qsort(*names, (size_t)n, sizeof **names, by_name);
+	return n;
+}
+
+void theme_free_list(char **names, int n)
+{
+	for (int i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* ---- use ----------------------------------------------------------------------------------------------------------------------------------- */
+
+attr_t theme_attr(const struct theme *t, enum theme_role role)
+{
+	return t->attr[role];
+}
+
+int theme_pair(const struct theme *t, enum theme_role role)
+{
+	return t->pair[role];
+}
+
+int theme_background(const struct theme *t, enum theme_role role)
+{
+	return t->background[role];
+}
+
+void theme_set(const struct theme *t, WINDOW *w, enum theme_role role)
+{
+	int pair = t->pair[role];
+
+	wattr_set(w, t->attr[role], (short)pair, &pair);
+}

@@ -1,0 +1,62 @@
+/* theme.h - colours by role, from themes/NAME.theme, brought down to what the terminal has. UI thread.
+ *
+ * A theme file holds `role = foreground [on background] [bold|dim|reverse|underline|italic]…` lines; a colour is #rrggbb, a name (red, bright-red, …) or
+ * `default`; # at the start of a line is a comment. NO_COLOR or a terminal without colours leaves the attributes only.
+ */
+#ifndef TUI_THEME_H
+#define TUI_THEME_H
+
+#include <ncurses.h>
+#include <stdbool.h>
+
+#include "core/error.h"
+
+enum theme_role {
+	ROLE_TEXT,        /* ordinary text */
+	ROLE_DIM,         /* secondary text, units, hints */
+	ROLE_TITLE,       /* top line */
+	ROLE_BORDER,      /* frames */
+	ROLE_BORDER_FOCUS,
+	ROLE_HEADING,     /* panel titles */
+	ROLE_SELECTION,   /* the list's cursor row */
+	ROLE_MARK,        /* marked pictures */
+	ROLE_DONE, ROLE_PENDING, ROLE_FAILED, ROLE_UNSUPPORTED,
+	ROLE_CAPTION,
+	ROLE_BAR,         /* CLIP bars */
+	ROLE_BAR_BACK,
+	ROLE_ENTAIL, ROLE_NEUTRAL, ROLE_CONTRADICT,
+	ROLE_WEIGHTS, ROLE_ACTIVATIONS, ROLE_CACHE, ROLE_OTHERS, ROLE_FREE, /* memory bar */
+	ROLE_GRAPH,
+	ROLE_VALUE,       /* a control's value */
+	ROLE_VALUE_FOCUS,
+	ROLE_KEY,         /* key names in hints */
+	ROLE_STATUS,      /* status line */
+	ROLE_WARNING, ROLE_ERROR,
+	ROLE_OVERLAY,     /* help, editor, menus */
+	ROLES
+};
+
+struct theme;
+
+/* Reads the theme by name (searched in the user's themes folder, then ours) or by path, and makes its pairs. Curses must be started. */
+struct theme *theme_load(const char *name, struct error *err);
+struct theme *theme_plain(void); /* attributes only; for when no file can be read */
+void theme_free(struct theme *t);
+const char *theme_name(const struct theme *t);
+/* All theme names found, sorted, malloc'd; for `t`. */
+int theme_list(char ***names);
+void theme_free_list(char **names, int n);
+
+attr_t theme_attr(const struct theme *t, enum theme_role role);
+int theme_pair(const struct theme *t, enum theme_role role); /* extended pair number; 0 without colour */
+/* Sets the window's attributes and pair for what is written next. */
+void theme_set(const struct theme *t, WINDOW *w, enum theme_role role);
+/* The role's background as 0xRRGGBB for blending a picture, or -1 (default). */
+int theme_background(const struct theme *t, enum theme_role role);
+
+/* A colour pair for two RGB values (0xRRGGBB, -1 = the terminal's default), in the nearest colours the terminal has. Counted: colour_free once per
+ * colour_pair. Returns the extended pair number; 0 when there are no colours or pairs left. */
+int colour_pair(int foreground, int background);
+void colour_free(int pair);
+
+#endif
