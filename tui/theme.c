@@ -15,7 +15,7 @@ struct theme {
 	char *name;
 	attr_t attr[ROLES];
 	int pair[ROLES];
-	int background[ROLES];
+	int foreground[ROLES], background[ROLES]; /* 0xRRGGBB or DEFAULT_COLOUR */
 };
 
 enum { DEFAULT_COLOUR = -1, MAX_PAIRS = 65536 };
@@ -175,7 +175,6 @@ static int parse_style(char *text, int *foreground, int *background, attr_t *att
 static int parse_line(struct theme *t, char *line, struct error *err)
 {
 	char *equals, *key = line + strspn(line, " \t"), *end;
-	int foreground;
 
 	line[strcspn(line, "\r\n")] = '\0';
 	if (!*key || *key == '#')
@@ -187,14 +186,19 @@ static int parse_line(struct theme *t, char *line, struct error *err)
 		;
 	*end = '\0';
 	for (int role = 0; role < ROLES; role++)
-		if (!strcmp(key, role_names[role])) {
-			if (parse_style(equals + 1, &foreground, &t->background[role], &t->attr[role], err) < 0)
-				return -1;
-			colour_free(t->pair[role]);
-			t->pair[role] = colour_pair(foreground, t->background[role]);
-			return 0;
-		}
+		if (!strcmp(key, role_names[role]))
+			return parse_style(equals + 1, &t->foreground[role], &t->background[role], &t->attr[role], err);
 	return fail(err, E_USAGE, "unknown role \"%s\"", key);
+}
+
+/* A role without a background of its own stands on that of the text. */
+static void make_pairs(struct theme *t)
+{
+	for (int role = 0; role < ROLES; role++) {
+		if (t->background[role] == DEFAULT_COLOUR)
+			t->background[role] = t->background[ROLE_TEXT];
+		t->pair[role] = colour_pair(t->foreground[role], t->background[role]);
+	}
 }
 
 static int read_theme(struct theme *t, FILE *f, const char *path, struct error *err)
@@ -217,7 +221,7 @@ static void set_plain(struct theme *t)
 	static const enum theme_role reverse[] = {ROLE_SELECTION, ROLE_VALUE_FOCUS, ROLE_ERROR};
 
 	for (int role = 0; role < ROLES; role++)
-		t->background[role] = DEFAULT_COLOUR;
+		t->foreground[role] = t->background[role] = DEFAULT_COLOUR;
 	for (size_t i = 0; i < sizeof bold / sizeof *bold; i++)
 		t->attr[bold[i]] = A_BOLD;
 	for (size_t i = 0; i < sizeof reverse / sizeof *reverse; i++)
@@ -272,6 +276,7 @@ struct theme *theme_load(const char *name, struct error *err)
 		theme_free(t);
 		return NULL;
 	}
+	make_pairs(t);
 	return t;
 }
 
