@@ -210,10 +210,11 @@ at::Tensor attention_plain(const attention_in &a)
 /* As attention_plain for inference: the scores of a few pictures at a time, reused in place, straight into the merged output [B,Lq,H,D]. */
 at::Tensor attention_lean(const attention_in &a)
 {
-	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), width = a.q.size(3), keys = a.k.size(2);
+	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), width = a.q.size(3);
 	at::Tensor out = at::empty({batch, rows, heads, width}, a.q.options());
 	for (int64_t i = 0; i < batch; i++) {
-		at::Tensor scores = at::baddbmm(at::empty({heads, rows, keys}, a.q.options()), a.q[i], a.k[i].transpose(1, 2), 0, a.scale);
+		/* not baddbmm with beta 0: its loop for small sizes multiplies what the fresh result holds by 0, and NaN stays NaN */
+		at::Tensor scores = at::bmm(a.q[i], a.k[i].transpose(1, 2)).mul_(a.scale);
 		if (a.bias.defined())
 			scores = scores.to(at::kFloat).add_(a.bias[i]);
 		at::Tensor mixed = at::bmm(at::softmax(scores, -1, at::kFloat).to(a.q.scalar_type()), a.v[i]);
