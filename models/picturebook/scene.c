@@ -73,7 +73,7 @@ static bool in_part(const struct scene *scene, enum scene_part part)
 static void pick_shade(struct scene_thing *t, uint64_t *rng)
 {
 	bool grey = t->colour == COLOUR_BLACK || t->colour == COLOUR_WHITE;
-	float light = grey ? 1 : scene_between(rng, 0.92f, 1.06f), reach = grey ? 4 : 10, all = scene_between(rng, -6, 6);
+	float light = grey ? 1 : scene_between(rng, 0.92f, 1.06f), reach = grey ? 4 : 8, all = scene_between(rng, -6, 6);
 	for (int c = 0; c < 3; c++) {
 		float v = (float)base_rgb[t->colour][c] * light + all + scene_between(rng, -reach, reach);
 		t->rgb[c] = (uint8_t)fminf(fmaxf(v, 0), 255);
