@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/json.h"
+
 enum { MAX_LAYERS = 256, MAX_WIDTH = 1 << 16, MAX_ROWS = 1 << 24, MAX_LABELS = 1024 };
 
 struct bert_layer {
@@ -27,71 +29,52 @@ struct bert_net {
 
 /* ---- config ---- */
 
-/* A whole number in 1..most; a missing key takes `otherwise`, where 0 means that it must be there. */
-static int config_int(const json_t *config, const char *dir, const char *key, int otherwise, int most, int *out, struct error *err)
+static int read_activation(struct json_reader *r, const json_t *config, enum tt_activation *out)
 {
-	const json_t *value = json_object_get(config, key);
-
-	if (!value && otherwise) {
-		*out = otherwise;
-		return 0;
-	}
-	if (!json_is_integer(value))
-		return fail(err, E_MODEL, "%s/config.json: \"%s\" is missing or not a whole number", dir, key);
-	if (json_integer_value(value) < 1 || json_integer_value(value) > most)
-		return fail(err, E_MODEL, "%s/config.json: \"%s\" is %lld; it must be 1 to %d", dir, key, (long long)json_integer_value(value), most);
-	*out = (int)json_integer_value(value);
-	return 0;
-}
-
-static int config_activation(const json_t *config, const char *dir, enum tt_activation *out, struct error *err)
-{
-	const json_t *value = json_object_get(config, "hidden_act");
-	const char *name = value ? json_string_value(value) : "gelu";
-	int kind = name ? nn_activation(name) : -1;
+	const char *name = json_text(r, config, "hidden_act", "gelu");
+	int kind = nn_activation(name);
 
 	if (kind < 0)
-		return fail(err, E_MODEL, "%s/config.json: \"hidden_act\" %s is not an activation vramble knows", dir, name ? name : "(not a text)");
+		return fail(r->err, E_MODEL, "%s: \"hidden_act\" is \"%s\", which is not an activation known here", r->file, name);
 	*out = (enum tt_activation)kind;
 	return 0;
 }
 
-static int config_eps(const json_t *config, const char *dir, double *out, struct error *err)
+static int read_fields(struct json_reader *r, const json_t *config, struct bert_config *out)
 {
-	const json_t *value = json_object_get(config, "layer_norm_eps");
+	size_t named = json_object_size(json_find(config, "id2label"));
+	const char *kind = json_text(r, config, "position_embedding_type", "absolute");
 
-	*out = value ? json_number_value(value) : 1e-12;
-	if ((value && !json_is_number(value)) || !(*out >= 0) || !(*out < 1))
-		return fail(err, E_MODEL, "%s/config.json: \"layer_norm_eps\" must be a number from 0 to 1", dir);
+	if (strcmp(kind, "absolute") != 0)
+		return fail(r->err, E_MODEL, "%s: position_embedding_type \"%s\" is not supported, only \"absolute\"", r->file, kind);
+	*out = (struct bert_config){
+		.vocabulary = (int)json_int(r, config, "vocab_size", JSON_NEEDED, 1, MAX_ROWS),
+		.hidden = (int)json_int(r, config, "hidden_size", JSON_NEEDED, 1, MAX_WIDTH),
+		.layers = (int)json_int(r, config, "num_hidden_layers", JSON_NEEDED, 1, MAX_LAYERS),
+		.heads = (int)json_int(r, config, "num_attention_heads", JSON_NEEDED, 1, MAX_WIDTH),
+		.intermediate = (int)json_int(r, config, "intermediate_size", JSON_NEEDED, 1, MAX_WIDTH),
+		.positions = (int)json_int(r, config, "max_position_embeddings", JSON_NEEDED, 1, MAX_ROWS),
+		.types = (int)json_int(r, config, "type_vocab_size", 2, 1, MAX_WIDTH),
+		.labels = (int)json_int(r, config, "num_labels", named > 0 && named <= MAX_LABELS ? (long)named : 2, 1, MAX_LABELS),
+		.eps = json_number(r, config, "layer_norm_eps", 1e-12),
+	};
+	if (r->failed || read_activation(r, config, &out->activation) < 0)
+		return -1;
+	if (!(out->eps >= 0 && out->eps < 1))
+		return fail(r->err, E_MODEL, "%s: \"layer_norm_eps\" must be from 0 to 1", r->file);
+	if (out->hidden % out->heads != 0)
+		return fail(r->err, E_MODEL, "%s: hidden_size %d does not divide by num_attention_heads %d", r->file, out->hidden, out->heads);
 	return 0;
-}
-
-static int config_labels(const json_t *config, const char *dir, int *out, struct error *err)
-{
-	size_t named = json_object_size(json_object_get(config, "id2label"));
-
-	return config_int(config, dir, "num_labels", named > 0 && named <= MAX_LABELS ? (int)named : 2, MAX_LABELS, out, err);
 }
 
 int bert_config_read(const json_t *config, const char *dir, struct bert_config *out, struct error *err)
 {
-	const char *kind = json_string_value(json_object_get(config, "position_embedding_type"));
+	char *file = xasprintf("%s/config.json", dir);
+	struct json_reader reader = {.file = file, .err = err};
+	int rc = read_fields(&reader, config, out);
 
-	*out = (struct bert_config){0};
-	if (kind && strcmp(kind, "absolute") != 0)
-		return fail(err, E_MODEL, "%s/config.json: position_embedding_type \"%s\" is not supported, only \"absolute\"", dir, kind);
-	if (config_int(config, dir, "vocab_size", 0, MAX_ROWS, &out->vocabulary, err) < 0 ||
-	    config_int(config, dir, "hidden_size", 0, MAX_WIDTH, &out->hidden, err) < 0 ||
-	    config_int(config, dir, "num_hidden_layers", 0, MAX_LAYERS, &out->layers, err) < 0 ||
-	    config_int(config, dir, "num_attention_heads", 0, MAX_WIDTH, &out->heads, err) < 0 ||
-	    config_int(config, dir, "intermediate_size", 0, 4 * MAX_WIDTH, &out->intermediate, err) < 0 ||
-	    config_int(config, dir, "max_position_embeddings", 0, MAX_ROWS, &out->positions, err) < 0 ||
-	    config_int(config, dir, "type_vocab_size", 2, MAX_WIDTH, &out->types, err) < 0 || config_labels(config, dir, &out->labels, err) < 0 ||
-	    config_activation(config, dir, &out->activation, err) < 0 || config_eps(config, dir, &out->eps, err) < 0)
-		return -1;
-	if (out->hidden % out->heads != 0)
-		return fail(err, E_MODEL, "%s/config.json: hidden_size %d does not divide by num_attention_heads %d", dir, out->hidden, out->heads);
-	return 0;
+	free(file);
+	return rc;
 }
 
 void bert_config_adopt(struct bert_config *config, const struct checkpoint *file)
