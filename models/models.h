@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "core/model.h"
-#include "models/torch_shim.h"
+#include "models/nn.h"
 
 struct model_ops;
 
@@ -20,15 +20,18 @@ struct model {
 	tt_pool *weights, *work;
 	enum precision precision;     /* in use; never AUTO */
 	int device, owner;
+	bool lost;                    /* no weights: a change of precision freed the old ones and found no memory for any */
 };
 
 struct model_ops {
 	const char *architecture;     /* config.json's model_type: "clip", "ofa", "bert" */
 	enum model_kind kind;
 	size_t size;                  /* of the network's own struct, allocated zeroed by models.c */
-	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, fills m->info. No libtorch. */
+	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
+	 * m->file is open). No libtorch. On failure finish is called. */
 	int (*configure)(struct model *m, const json_t *config, struct error *err);
-	/* Builds the tensors in m->weights from m->file at m->precision on m->device; called again (after tt_clear) when the precision changes. */
+	/* Builds the tensors in m->weights (empty) from m->file at m->precision on m->device. Called again, with another pool, when the precision changes:
+	 * builds a new net first and puts it in the old one's place only when all went well. */
 	int (*load)(struct model *m, const struct model_control *control, struct error *err);
 	void (*finish)(struct model *m); /* frees what configure made */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
@@ -44,6 +47,10 @@ extern const struct model_ops clip_ops, ofa_ops, bert_ops;
 /* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */
 struct model *model_configure(const char *dir, struct error *err);
 int model_load(struct model *m, int device, enum precision precision, int owner, const struct model_control *control, struct error *err);
-void model_close(struct model *m);
+void model_close(struct model *m); /* NULL is fine */
+/* What load asks for tensors: m's pool, file, device and precision. End with nn_finish and nn_source_free. */
+struct nn_source model_source(const struct model *m, const struct model_control *control);
+/* -1 with the work pool's error as "what: message", 0 when it has none. */
+int model_check(const struct model *m, const char *what, struct error *err);
 
 #endif
