@@ -1,0 +1,42 @@
+/* draw.h - text, bars, frames and graphs on the screen, clipped and in the theme's roles. UI thread.
+ *
+ * Text is UTF-8 that is already printable (utf8_escape); columns are counted by wcwidth. Where the locale is not UTF-8, everything has an ASCII form.
+ */
+#ifndef TUI_DRAW_H
+#define TUI_DRAW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tui/layout.h"
+#include "tui/theme.h"
+
+struct canvas {
+	const struct theme *theme;
+	bool utf8;
+};
+
+/* Writes text at (y, x) in at most `width` columns, cut with … when it does not fit. Returns the columns used. */
+int draw_text(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *text);
+/* As draw_text, then blanks up to width. */
+void draw_field(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *text);
+int draw_format(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+int draw_columns(const char *text); /* columns that text takes */
+void draw_blank(const struct canvas *c, const struct rect *r, enum theme_role role);
+/* A frame with a title in its upper edge; the inside is blanked unless keep is set. Returns the inside. */
+struct rect draw_frame(const struct canvas *c, const struct rect *r, bool focused, bool keep, const char *title);
+/* A bar of fraction 0..1 in eighths of a cell. */
+void draw_bar(const struct canvas *c, int y, int x, int width, double fraction, enum theme_role role, enum theme_role back);
+/* A bar of stacked parts; value[i] of total. Each part that is not zero gets at least its rounded share. */
+void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *value, const enum theme_role *roles, int n, int64_t total);
+/* The newest values of a series as one line of vertical eighths, the right end newest. */
+void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *value, int n, int64_t top, enum theme_role role);
+/* Wraps text at blanks into lines of at most width columns and draws up to max lines; returns how many. cursor: a block after the last character. */
+int draw_wrapped(const struct canvas *c, int y, int x, int width, int max, enum theme_role role, const char *text, bool cursor);
+/* Symbols with an ASCII form. */
+enum symbol { SYM_DONE, SYM_FAILED, SYM_PENDING, SYM_WORKING, SYM_MARK, SYM_CURSOR, SYM_LEFT, SYM_RIGHT, SYM_NEUTRAL, SYM_UNSUPPORTED, SYMBOLS };
+const char *draw_symbol(const struct canvas *c, enum symbol s);
+/* One of the spinner's frames. */
+const char *draw_spinner(const struct canvas *c, int tick);
+
+#endif
