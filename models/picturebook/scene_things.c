@@ -98,10 +98,10 @@ static void draw_cake(struct pen *p)
 	PEN_LINE(p, TRIM, 0.13f, 0, -0.2f, 0, -0.62f);
 	PEN_BLOB(p, LIMB, 0, -1, 0.1f, -0.84f, 0, -0.72f, -0.1f, -0.84f);
 	pen_oval(p, TRIM, 0, 0.76f, 0.98f, 0.13f, 0);
-	pen_box(p, BODY, -0.78f, -0.1f, 0.78f, 0.76f, 0.12f);
-	PEN_BLOB(p, PALE, -0.78f, -0.14f, 0, -0.2f, 0.78f, -0.14f, 0.76f, 0.12f, 0.56f, 0.3f, 0.38f, 0.12f, 0.14f, 0.36f, -0.12f, 0.12f, -0.34f,
-		 0.32f, -0.54f, 0.12f, -0.76f, 0.2f);
-	PEN_LINE(p, SHADE, 0.08f, -0.7f, 0.52f, 0.7f, 0.52f);
+	pen_box(p, BODY, -0.8f, -0.2f, 0.8f, 0.76f, 0.12f);
+	PEN_BLOB(p, PALE, -0.8f, -0.24f, 0, -0.3f, 0.8f, -0.24f, 0.78f, -0.06f, 0.56f, 0.14f, 0.38f, -0.06f, 0.14f, 0.18f, -0.12f, -0.06f, -0.34f,
+		 0.14f, -0.54f, -0.06f, -0.78f, 0);
+	PEN_LINE(p, SHADE, 0.08f, -0.72f, 0.44f, 0.72f, 0.44f);
 }
 
 static void draw_car(struct pen *p)
@@ -291,7 +291,6 @@ static void draw_kite(struct pen *p)
 	PEN_LINE(p, SHADE, 0.07f, 0, -0.92f, 0, 0.4f);
 	PEN_LINE(p, SHADE, 0.07f, -0.58f, -0.36f, 0.58f, -0.36f);
 	PEN_POLY(p, PALE, 0.06f, -0.44f, 0.06f, -0.8f, 0.44f, -0.44f);
-	PEN_POLY(p, PALE, -0.06f, -0.28f, -0.06f, 0.24f, -0.46f, -0.28f);
 }
 
 static void draw_moon(struct pen *p)
