@@ -38,8 +38,8 @@ PKG_CONFIG ?= pkg-config
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
 CORE_LIBS = $(call pkg,--libs,libexif) -lm -lpthread -ldl
-TEXT_PKGS := jansson libpcre2-8
-TEXT_LIBS = $(call pkg,--libs,$(TEXT_PKGS)) -lunistring
+TEXT_PKGS := jansson libpcre2-8 libxml-2.0
+TEXT_LIBS = -Wl,--push-state,--as-needed $(call pkg,--libs,$(TEXT_PKGS)) -lunistring -Wl,--pop-state
 SCREEN_PKGS := ncursesw chafa glib-2.0
 
 BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
@@ -74,7 +74,7 @@ TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch 
 # ---------------------------------------------------------------- sources
 CORE_SRC := $(wildcard core/*.c)
 # Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
-PLAIN_SRC := $(addprefix models/,bpe.c wordpiece.c text.c json.c preprocess.c checkpoint.c beam.c labels.c)
+PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c checkpoint.c beam.c labels.c)
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
 SHIM_SRC := $(wildcard models/torch_*.cpp)
@@ -145,6 +145,8 @@ $(PROGRAM): $(call obj,$(TUI_SRC)) $(CORE_LIB)
 link = $(call say,LINK,$@)
 TORCH_LINK = $(NET_LIB) $(PLAIN_LIB) $(BOOK_LIB) $(CORE_LIB)
 
+# stb_image_write shifts into the sign bit.
+$(BUILD)/models/picturebook/demo.o: SAN += -fno-sanitize=shift
 $(BUILD)/demo-scenes: $(call obj,models/picturebook/demo.c) $(BOOK_LIB) $(CORE_LIB)
 	$(link)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)

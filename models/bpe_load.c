@@ -1,0 +1,322 @@
+/* bpe_load.c - the files of bpe.h: vocabulary, merges, special tokens, and the patterns that cut text into pieces. */
+#include "models/bpe_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "models/json.h"
+#include "models/text.h"
+
+/* \s of PCRE also takes U+180E; this is Unicode's White_Space. */
+#define BLANK         "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define CLIP_PATTERN  "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^" BLANK "\\p{L}\\p{N}]+"
+#define BYTES_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" BLANK "\\p{L}\\p{N}]+|[" BLANK "]+(?![^" BLANK "])|[" BLANK "]+"
+
+struct merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right)
+{
+	uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) + 1;
+
+	for (size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 32);; i++) {
+		struct merge *m = &b->merge[i & (b->slots - 1)];
+
+		if (m->key == key || m->key == 0)
+			return m;
+	}
+}
+
+/* GPT-2's alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 on. */
+static uint32_t byte_letter(int byte)
+{
+	uint32_t next = 0x100;
+
+	for (int i = 0; i <= byte; i++) {
+		bool itself = (i >= 0x21 && i <= 0x7e) || (i >= 0xa1 && i <= 0xac) || i >= 0xae;
+
+		if (i == byte)
+			return itself ? (uint32_t)i : next;
+		next += !itself;
+	}
+	return 0;
+}
+
+static int add_merge(struct bpe *b, const char *left, size_t left_length, const char *right, size_t right_length, uint32_t rank, const char *file,
+		     struct error *err)
+{
+	struct buffer joined = {0};
+	int32_t l = vocab_find(b->vocab, left, left_length), r = vocab_find(b->vocab, right, right_length), to;
+	struct merge *m;
+
+	buffer_add(&joined, left, left_length);
+	buffer_add(&joined, right, right_length);
+	to = vocab_find(b->vocab, joined.text, joined.length);
+	buffer_free(&joined);
+	if (l < 0 || r < 0 || to < 0)
+		return fail(err, E_FORMAT, "%s: merge %u, \"%.*s %.*s\": the vocabulary lacks a piece of it", file, rank + 1, (int)left_length, left,
+			    (int)right_length, right);
+	m = bpe_find_merge(b, l, r);
+	*m = (struct merge){((uint64_t)(uint32_t)l << 32 | (uint32_t)r) + 1, rank, to};
+	return 0;
+}
+
+static void reserve_merges(struct bpe *b, size_t n)
+{
+	for (b->slots = 64; b->slots < n * 2;)
+		b->slots *= 2;
+	b->merge = xcalloc(b->slots, sizeof *b->merge);
+}
+
+static int add_merge_text(struct bpe *b, const char *line, size_t length, uint32_t rank, const char *file, struct error *err)
+{
+	const char *blank = memchr(line, ' ', length);
+
+	if (!blank)
+		return fail(err, E_FORMAT, "%s: merge %u, \"%.*s\", is not two pieces", file, rank + 1, (int)length, line);
+	return add_merge(b, line, blank - line, blank + 1, line + length - blank - 1, rank, file, err);
+}
+
+/* merges.txt: a comment in the first line, then two pieces a line. */
+static int read_merges(struct bpe *b, const char *path, struct error *err)
+{
+	size_t size, lines = 0;
+	uint32_t rank = 0;
+	char *data = json_read_bytes(path, JSON_LIMIT, &size, err);
+	int result = 0;
+
+	if (!data)
+		return -1;
+	for (size_t i = 0; i < size; i++)
+		lines += data[i] == '\n';
+	reserve_merges(b, lines + 1);
+	for (size_t at = 0; at < size && result == 0;) {
+		char *end = memchr(data + at, '\n', size - at);
+		size_t length = end ? (size_t)(end - data) - at : size - at, kept = length;
+
+		if (kept > 0 && data[at + kept - 1] == '\r')
+			kept--;
+		if (kept > 0 && !(at == 0 && data[0] == '#'))
+			result = add_merge_text(b, data + at, kept, rank++, path, err);
+		at += length + 1;
+	}
+	free(data);
+	return result;
+}
+
+/* tokenizer.json's merges: "a b" or ["a", "b"]. */
+static int add_merge_list(struct bpe *b, const json_t *list, const char *file, struct error *err)
+{
+	if (!json_is_array(list))
+		return fail(err, E_FORMAT, "%s: \"model.merges\" must be a list", file);
+	reserve_merges(b, json_array_size(list) + 1);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *item = json_array_get(list, i), *left = json_array_get(item, 0), *right = json_array_get(item, 1);
+		int result;
+
+		if (json_is_string(item))
+			result = add_merge_text(b, json_string_value(item), json_string_length(item), (uint32_t)i, file, err);
+		else if (json_is_string(left) && json_is_string(right))
+			result = add_merge(b, json_string_value(left), json_string_length(left), json_string_value(right), json_string_length(right),
+					   (uint32_t)i, file, err);
+		else
+			result = fail(err, E_FORMAT, "%s: merge %zu is not two pieces", file, i + 1);
+		if (result < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_tokenizer_json(struct bpe *b, const char *path, struct error *err)
+{
+	json_t *root = json_read(path, JSON_LIMIT, err);
+	struct json_reader r = {.file = path, .err = err};
+	const char *type = json_text(&r, root, "model.type", "BPE"), *suffix = json_text(&r, root, "model.end_of_word_suffix", "");
+	int result = -1;
+
+	if (!root)
+		return -1;
+	if (!r.failed && (strcmp(type, "BPE") != 0 || json_flag(&r, root, "model.byte_fallback", false)))
+		fail(err, E_FORMAT, "%s: this is no byte-level BPE tokenizer (model type %s)", path, type);
+	else if (!r.failed && strcmp(suffix, b->kind == BPE_CLIP ? "</w>" : "") != 0)
+		fail(err, E_FORMAT, "%s: its pieces end words by \"%s\"; this model needs \"%s\"", path, suffix, b->kind == BPE_CLIP ? "</w>" : "");
+	else if (!r.failed && vocab_add_object(b->vocab, json_find(root, "model.vocab"), path, err) == 0 &&
+		 add_merge_list(b, json_find(root, "model.merges"), path, err) == 0)
+		result = vocab_add_added(b->vocab, json_find(root, "added_tokens"), path, err);
+	json_decref(root);
+	return r.failed ? -1 : result;
+}
+
+static int read_vocab_json(struct bpe *b, const char *path, struct error *err)
+{
+	json_t *root = json_read(path, JSON_LIMIT, err);
+	int result = root ? vocab_add_object(b->vocab, root, path, err) : -1;
+
+	json_decref(root);
+	return result;
+}
+
+static int read_files(struct bpe *b, const struct bpe_source *source, struct error *err)
+{
+	char *whole, *vocab, *merges;
+	int result;
+
+	if (!source->dir)
+		return read_vocab_json(b, source->vocab, err) < 0 ? -1 : read_merges(b, source->merges, err);
+	whole = xasprintf("%s/tokenizer.json", source->dir);
+	vocab = xasprintf("%s/vocab.json", source->dir);
+	merges = xasprintf("%s/merges.txt", source->dir);
+	if (access(whole, F_OK) == 0)
+		result = read_tokenizer_json(b, whole, err);
+	else if (access(vocab, F_OK) != 0 || access(merges, F_OK) != 0)
+		result = fail(err, E_IO, "%s has no tokenizer: tokenizer.json is needed, or vocab.json and merges.txt", source->dir);
+	else
+		result = read_vocab_json(b, vocab, err) < 0 ? -1 : read_merges(b, merges, err);
+	free(whole);
+	free(vocab);
+	free(merges);
+	return result;
+}
+
+static int add_numbered(struct bpe *b, const char *name, int n, const char *file, struct error *err)
+{
+	for (int i = 0; i < n; i++) {
+		char text[32];
+		int length = snprintf(text, sizeof text, "<%s_%d>", name, i);
+		int32_t id = vocab_add(b->vocab, text, length, -1, file, err);
+
+		if (id < 0)
+			return -1;
+		vocab_mark(b->vocab, id, VOCAB_ADDED | VOCAB_LSTRIP | VOCAB_RSTRIP);
+	}
+	return 0;
+}
+
+static int find_roles(struct bpe *b, const struct bpe_source *source, const char *file, struct error *err)
+{
+	static const char *const clip[VOCAB_ROLES][2] = {
+		[ROLE_BOS] = {"<|startoftext|>", "<start_of_text>"}, [ROLE_EOS] = {"<|endoftext|>", "<end_of_text>"}, [ROLE_UNK] = {"<|endoftext|>"}};
+	static const char *const bytes[VOCAB_ROLES][2] = {
+		[ROLE_BOS] = {"<s>"}, [ROLE_EOS] = {"</s>"}, [ROLE_UNK] = {"<unk>"}, [ROLE_PAD] = {"<pad>"}, [ROLE_MASK] = {"<mask>"}};
+	const char *const(*names)[2] = b->kind == BPE_CLIP ? clip : bytes;
+
+	if (vocab_find_roles(b->vocab, source->dir, names, b->roles, err) < 0)
+		return -1;
+	for (int role = ROLE_BOS; role <= ROLE_EOS; role++)
+		if (b->roles[role] < 0)
+			return fail(err, E_FORMAT, "%s: the vocabulary has no %s token (\"%s\")", file, role == ROLE_BOS ? "start" : "end",
+				    names[role][0]);
+	if (b->roles[ROLE_PAD] < 0)
+		b->roles[ROLE_PAD] = b->roles[ROLE_EOS];
+	if (b->kind == BPE_BYTES)
+		vocab_mark(b->vocab, b->roles[ROLE_MASK], VOCAB_LSTRIP);
+	return 0;
+}
+
+static int map_bytes(struct bpe *b, const char *file, struct error *err)
+{
+	memset(b->letter_byte, 0xff, sizeof b->letter_byte);
+	for (int i = 0; i < 256; i++) {
+		uint32_t letter = byte_letter(i);
+		struct buffer text = {0};
+
+		b->letter_byte[letter] = (int16_t)i;
+		text_put_codes(&text, &letter, 1);
+		b->byte_id[i] = b->last_id[i] = vocab_find(b->vocab, text.text, text.length);
+		buffer_puts(&text, "</w>");
+		if (b->kind == BPE_CLIP)
+			b->last_id[i] = vocab_find(b->vocab, text.text, text.length);
+		buffer_free(&text);
+		if ((b->byte_id[i] < 0 || b->last_id[i] < 0) && b->roles[ROLE_UNK] < 0)
+			return fail(err, E_FORMAT, "%s: byte 0x%02x has no piece and there is no unknown token", file, i);
+		if (b->byte_id[i] < 0)
+			b->byte_id[i] = b->roles[ROLE_UNK];
+		if (b->last_id[i] < 0)
+			b->last_id[i] = b->roles[ROLE_UNK];
+	}
+	return 0;
+}
+
+static void *pattern_alloc(size_t size, void *ctx)
+{
+	return xmalloc(size);
+}
+
+static void pattern_free(void *old, void *ctx)
+{
+	free(old);
+}
+
+static pcre2_code *compile(const struct bpe *b, const char *pattern, uint32_t options)
+{
+	pcre2_compile_context *context = pcre2_compile_context_create(b->memory);
+	int code;
+	PCRE2_SIZE at;
+	pcre2_code *made = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options | PCRE2_UTF, &code, &at, context);
+
+	pcre2_compile_context_free(context);
+	return made;
+}
+
+/* The special tokens as alternatives, each followed by '|', with ASCII quoted. */
+static void put_specials(const struct bpe *b, struct buffer *out)
+{
+	for (int role = ROLE_BOS; role <= ROLE_EOS; role++) {
+		for (const char *c = vocab_text(b->vocab, b->roles[role], NULL); *c; c++)
+			buffer_printf(out, (unsigned char)*c < 0x80 ? "\\x%02x" : "%c", (unsigned char)*c);
+		buffer_puts(out, "|");
+	}
+}
+
+static int compile_patterns(struct bpe *b, const char *file, struct error *err)
+{
+	struct buffer any_case = {0};
+
+	b->memory = pcre2_general_context_create(pattern_alloc, pattern_free, NULL);
+	b->pattern = compile(b, b->kind == BPE_CLIP ? CLIP_PATTERN : BYTES_PATTERN, 0);
+	if (b->pattern && b->kind == BPE_BYTES)
+		return 0;
+	put_specials(b, &any_case);
+	buffer_puts(&any_case, CLIP_PATTERN);
+	b->openai[0] = compile(b, CLIP_PATTERN, PCRE2_CASELESS);
+	b->openai[1] = compile(b, any_case.text, PCRE2_CASELESS);
+	buffer_free(&any_case);
+	return b->pattern && b->openai[0] && b->openai[1] ? 0 : fail(err, E_FORMAT, "%s: the start and end tokens make no pattern", file);
+}
+
+struct bpe *bpe_load(const struct bpe_source *source, struct error *err)
+{
+	struct bpe *b = xcalloc(1, sizeof *b);
+	const char *file = source->dir ? source->dir : source->vocab;
+
+	b->kind = source->kind;
+	b->vocab = vocab_create();
+	if (read_files(b, source, err) < 0 || find_roles(b, source, file, err) < 0 || add_numbered(b, "code", source->codes, file, err) < 0 ||
+	    add_numbered(b, "bin", source->bins, file, err) < 0 || map_bytes(b, file, err) < 0 || compile_patterns(b, file, err) < 0) {
+		bpe_free(b);
+		return NULL;
+	}
+	return b;
+}
+
+struct bpe *bpe_load_clip(const char *dir, struct error *err)
+{
+	return bpe_load(&(struct bpe_source){.kind = BPE_CLIP, .dir = dir}, err);
+}
+
+struct bpe *bpe_load_bytes(const char *dir, struct error *err)
+{
+	return bpe_load(&(struct bpe_source){.kind = BPE_BYTES, .dir = dir, .codes = 8192, .bins = 1000}, err);
+}
+
+void bpe_free(struct bpe *b)
+{
+	if (!b)
+		return;
+	pcre2_code_free(b->pattern);
+	pcre2_code_free(b->openai[0]);
+	pcre2_code_free(b->openai[1]);
+	pcre2_general_context_free(b->memory);
+	vocab_free(b->vocab);
+	free(b->merge);
+	free(b);
+}

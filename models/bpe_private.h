@@ -1,0 +1,32 @@
+/* bpe_private.h - what bpe_load.c and bpe.c share. */
+#ifndef MODELS_BPE_PRIVATE_H
+#define MODELS_BPE_PRIVATE_H
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "models/bpe.h"
+
+struct merge {
+	uint64_t key; /* left id << 32 | right id, plus 1; 0 = free slot */
+	uint32_t rank;
+	int32_t to;
+};
+
+struct bpe {
+	enum bpe_kind kind;
+	struct vocab *vocab;
+	int32_t roles[VOCAB_ROLES];
+	int32_t byte_id[256], last_id[256]; /* of a byte, and of a piece's last byte (with "</w>") */
+	int16_t letter_byte[512];           /* the byte that a letter of the byte alphabet stands for, -1: none */
+	struct merge *merge;                /* open addressing, a power of two of slots */
+	size_t slots;
+	pcre2_general_context *memory; /* ends the program when memory is gone, as xmalloc does */
+	pcre2_code *pattern;
+	pcre2_code *openai[2]; /* any case; [1] with the special tokens in front */
+};
+
+/* The slot of a pair: its merge, or (key 0) the free slot where it belongs. */
+struct merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right);
+
+#endif

@@ -1,0 +1,183 @@
+/* json.c - see json.h. */
+#include "models/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+static int open_file(const char *path, size_t limit, size_t *size, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return fail(err, E_IO, "%s: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return fail(err, E_IO, "%s is not a regular file", path);
+	}
+	if ((uint64_t)st.st_size > limit) {
+		close(fd);
+		return fail(err, E_LIMIT, "%s: %.1f MB exceed the limit of %.0f MB", path, st.st_size / 1e6, limit / 1e6);
+	}
+	*size = st.st_size;
+	return fd;
+}
+
+char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error *err)
+{
+	size_t want = 0, have = 0;
+	int fd = open_file(path, limit, &want, err);
+	char *data;
+
+	if (fd < 0)
+		return NULL;
+	data = xmalloc(want + 1);
+	while (have < want) {
+		ssize_t n = read(fd, data + have, want - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			fail(err, E_IO, "%s: %s", path, strerror(errno));
+			close(fd);
+			free(data);
+			return NULL;
+		}
+		if (n == 0)
+			break;
+		have += n;
+	}
+	close(fd);
+	data[have] = '\0';
+	*size = have;
+	return data;
+}
+
+json_t *json_read(const char *path, size_t limit, struct error *err)
+{
+	json_error_t where;
+	size_t size;
+	char *data = json_read_bytes(path, limit, &size, err);
+	json_t *root;
+
+	if (!data)
+		return NULL;
+	root = json_loadb(data, size, JSON_ALLOW_NUL, &where);
+	free(data);
+	if (!root)
+		return fail_null(err, E_FORMAT, "%s: line %d, column %d: %s", path, where.line, where.column, where.text);
+	return root;
+}
+
+json_t *json_find(const json_t *object, const char *key)
+{
+	const char *dot;
+	json_t *value;
+
+	while ((dot = strchr(key, '.')) && object) {
+		object = json_object_getn(object, key, dot - key);
+		key = dot + 1;
+	}
+	value = json_object_get(object, key);
+	return json_is_null(value) ? NULL : value;
+}
+
+static const char *type_name(const json_t *value)
+{
+	static const char *const names[] = {
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a text", [JSON_INTEGER] = "a number",
+		[JSON_REAL] = "a number",    [JSON_TRUE] = "true",    [JSON_FALSE] = "false",   [JSON_NULL] = "null",
+	};
+
+	return names[json_typeof(value)];
+}
+
+static void refuse(struct json_reader *r, const char *key, const json_t *value, const char *needed)
+{
+	if (!r->failed)
+		fail(r->err, E_FORMAT, "%s: \"%s\" is %s; %s is needed", r->file, key, type_name(value), needed);
+	r->failed = true;
+}
+
+long json_int(struct json_reader *r, const json_t *object, const char *key, long fallback, long min, long max)
+{
+	const json_t *value = json_find(object, key);
+	double number;
+
+	if (!value) {
+		if (fallback == JSON_NEEDED && !r->failed) {
+			fail(r->err, E_FORMAT, "%s: \"%s\" is missing", r->file, key);
+			r->failed = true;
+		}
+		return fallback == JSON_NEEDED ? min : fallback;
+	}
+	number = json_number_value(value);
+	if (!json_is_number(value) || number != floor(number)) {
+		refuse(r, key, value, "a whole number");
+		return fallback == JSON_NEEDED ? min : fallback;
+	}
+	if (number < (double)min || number > (double)max) {
+		if (!r->failed)
+			fail(r->err, E_FORMAT, "%s: \"%s\" is %.17g; it must lie in %ld..%ld", r->file, key, number, min, max);
+		r->failed = true;
+		return fallback == JSON_NEEDED ? min : fallback;
+	}
+	return json_is_integer(value) ? (long)json_integer_value(value) : (long)number;
+}
+
+double json_number(struct json_reader *r, const json_t *object, const char *key, double fallback)
+{
+	const json_t *value = json_find(object, key);
+
+	if (value && !json_is_number(value))
+		refuse(r, key, value, "a number");
+	return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+bool json_flag(struct json_reader *r, const json_t *object, const char *key, bool fallback)
+{
+	const json_t *value = json_find(object, key);
+
+	if (value && !json_is_boolean(value))
+		refuse(r, key, value, "true or false");
+	return json_is_boolean(value) ? json_is_true(value) : fallback;
+}
+
+const char *json_text(struct json_reader *r, const json_t *object, const char *key, const char *fallback)
+{
+	const json_t *value = json_find(object, key);
+
+	if (value && !json_is_string(value))
+		refuse(r, key, value, "a text");
+	return json_is_string(value) ? json_string_value(value) : fallback;
+}
+
+void json_floats(struct json_reader *r, const json_t *object, const char *key, float *out, size_t n)
+{
+	const json_t *value = json_find(object, key);
+
+	if (!value)
+		return;
+	if (json_array_size(value) != n) {
+		if (!r->failed)
+			fail(r->err, E_FORMAT, "%s: \"%s\" must be a list of %zu numbers", r->file, key, n);
+		r->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(value, i);
+
+		if (!json_is_number(item))
+			refuse(r, key, item, "a number");
+		else
+			out[i] = (float)json_number_value(item);
+	}
+}

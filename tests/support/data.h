@@ -1,0 +1,29 @@
+/* data.h - test data: recorded reference numbers in tests/golden, and published vocabularies that are not part of the project. Tests run in the root. */
+#ifndef TESTS_DATA_H
+#define TESTS_DATA_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* tests/golden/NAME parsed; a test without it fails. The caller calls json_decref. */
+json_t *data_golden(const char *name);
+
+/* The path of NAME among the vocabularies in $VRAMBLE_DATA, or else in the data folder next to the repository. NULL, after saying so, when it is
+ * missing: the test should then skip(). The caller frees it. */
+char *data_vocabulary(const char *name);
+
+/* Writes text to a new temporary file (size bytes; its folder is $TMPDIR or /tmp) and returns its path; data_remove deletes and frees it. */
+char *data_file(const void *bytes, size_t size);
+void data_remove(char *path);
+
+/* A new temporary folder; data_put writes a file into it; data_remove_dir deletes it with its files. */
+char *data_dir(void);
+void data_put(const char *dir, const char *name, const void *bytes, size_t size);
+void data_remove_dir(char *dir);
+
+uint32_t data_crc32(const void *bytes, size_t size); /* as zlib's */
+uint64_t data_fnv1a64(const void *bytes, size_t size);
+
+#endif
