@@ -36,8 +36,9 @@ extern const char *const caption_leads[CAPTION_LEADS];
 /* Writes the one caption of the scene, without a final period. COLOUR_NONE leaves the colour out, RELATION_NONE joins things by "and". */
 void caption_write(const struct scene *scene, char out[CAPTION_MAX]);
 
-/* Reads a caption into *out: n_things, relation, background and each thing's kind and colour (COLOUR_NONE when not named); the rest is 0. "the" serves
- * as an article, a lead such as "a picture of" and a final period are skipped. Returns -1 with E_FORMAT and the first word that does not fit. */
+/* Reads a caption into *out: n_things, relation, background and each thing's kind and colour (COLOUR_NONE when not named); the rest is 0. "the"
+ * serves as an article, a lead such as "a picture of" and a final period are skipped. Returns -1 with E_FORMAT and the first word
+ * that does not fit. */
 int caption_parse(const char *text, struct scene *out, struct error *err);
 
 /* Whether two scenes have the same caption. */

@@ -103,7 +103,7 @@ static const char *const tales[] = {"was a gift", "belongs to a child", "is for 
 static const char *const asides[] = {"a child drew this picture", "the picture is old", "somebody is watching", "the picture is famous",
 				     "the paper is soft"};
 static const char *const amounts[SCENE_MAX_THINGS] = {"only one thing", "exactly two things", "exactly three things"};
-static const char *const joints[] = {"something", "thing", "is", "are", "there is", "there are", "no", "the", "there is no", "more than one thing"};
+static const char *const joints[] = {"something", "thing", "is", "the", "there is", "there are", "no", "more than one thing"};
 
 /* A description that things may fit. kind -1, group NULL, COLOUR_NONE: any. */
 struct query {

@@ -56,8 +56,9 @@ static void outline_grow(struct outline *o, float by)
 	}
 }
 
-/* The coverage that one row gets from a line crossing it. With x spread evenly over [x0, x1], pixel i is covered by the mean of clamp(i + 1 - x, 0, 1),
- * the difference at i of G(t) = mean of max(0, t - x): 0, then (t - x0)^2 / (2 (x1 - x0)), then t - (x0 + x1) / 2. The row keeps differences of coverage. */
+/* The coverage that one row gets from a line crossing it. With x spread evenly over [x0, x1], pixel i is covered by the mean of
+ * clamp(i + 1 - x, 0, 1), which is G(i + 1) - G(i) with G(t) = mean of max(0, t - x): 0, then (t - x0)^2 / (2 (x1 - x0)), then t - (x0 + x1) / 2.
+ * The row keeps differences of coverage from one pixel to the next. */
 static void cover_row(float *row, float x0, float x1, float height)
 {
 	float scale = x1 > x0 ? 0.5f / (x1 - x0) : 0, before = 0, g = 0;

@@ -51,7 +51,7 @@ void pen_slice(struct pen *pen, enum pen_tone tone, float x, float y, float rx, 
 void pen_poly(struct pen *pen, enum pen_tone tone, const float *xy, int n);
 void pen_blob(struct pen *pen, enum pen_tone tone, const float *xy, int n); /* a smooth closed curve through the points */
 
-/* Strokes with round ends. */
+/* Strokes with round ends. A curve of many points at a large scale ends after 256 steps: at most 18 points are safe. */
 void pen_line(struct pen *pen, enum pen_tone tone, float width, const float *xy, int n);
 void pen_curve(struct pen *pen, enum pen_tone tone, float width, const float *xy, int n); /* smooth through the points */
 void pen_arc(struct pen *pen, enum pen_tone tone, float width, float x, float y, float r, float from, float to);

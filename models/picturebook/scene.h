@@ -161,7 +161,7 @@ void scene_paint(const struct scene *scene, int width, int height, uint8_t *rgb)
  * the aspect ratio. */
 void scene_paint_squeezed(const struct scene *scene, float aspect, int width, int height, uint8_t *rgb);
 
-/* The next number of a splitmix64 sequence (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014), and one below n > 0, and
+/* The next number of a splitmix64 sequence (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014), one below n > 0, and
  * one in [low, high). */
 uint64_t scene_next(uint64_t *state);
 unsigned scene_below(uint64_t *state, unsigned n);

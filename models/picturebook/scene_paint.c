@@ -88,7 +88,7 @@ static void paint_plain(struct sheet *s)
 	const uint8_t *paper = papers[scene_below(&s->rng, sizeof papers / sizeof papers[0])];
 	float a[3], b[3], light = scene_between(&s->rng, -16, 8);
 	for (int c = 0; c < 3; c++) {
-		a[c] = fminf(255, (float)paper[c] + light + 5);
+		a[c] = (float)paper[c] + light + 5;
 		b[c] = (float)paper[c] + light - 5;
 	}
 	sky(s, a, b);

@@ -328,9 +328,9 @@ static void draw_rocket(struct pen *p)
 
 static void draw_snail(struct pen *p)
 {
-	float spiral[2 * 24];
-	for (int i = 0; i < 24; i++) {
-		float a = (float)i * 0.55f, r = 0.03f + 0.021f * (float)i;
+	float spiral[2 * 18];
+	for (int i = 0; i < 18; i++) {
+		float a = (float)i * 0.74f, r = 0.03f + 0.028f * (float)i;
 		spiral[2 * i] = -0.18f + r * cosf(a);
 		spiral[2 * i + 1] = 0 + r * sinf(a);
 	}
@@ -338,7 +338,7 @@ static void draw_snail(struct pen *p)
 	PEN_LINE(p, TRIM, 0.07f, 0.8f, 0.1f, 0.96f, -0.36f);
 	PEN_BLOB(p, TRIM, -0.98f, 0.8f, -0.5f, 0.5f, 0.3f, 0.52f, 0.56f, 0.1f, 0.8f, -0.02f, 0.98f, 0.16f, 0.86f, 0.56f, 0.6f, 0.8f);
 	pen_disc(p, BODY, -0.18f, 0, 0.68f);
-	pen_curve(p, SHADE, 0.1f, spiral, 24);
+	pen_curve(p, SHADE, 0.1f, spiral, 18);
 	pen_disc(p, INK, 0.82f, 0.14f, 0.07f);
 }
 
