@@ -118,7 +118,7 @@ $(BUILD)/tui/%.o: tui/%.c
 
 $(BUILD)/models/torch_%.o: models/torch_%.cpp
 	$(call say,CXX,$<)
-	$(Q)mkdir -p $(@D) && $(CXX) $(BASE_CPPFLAGS) $(TORCH_INC) -D_GLIBCXX_USE_CXX11_ABI=$(TORCH_ABI) -fopenmp $(ALL_CXXFLAGS) -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CXX) $(BASE_CPPFLAGS) $(TORCH_INC) -D_GLIBCXX_USE_CXX11_ABI=$(TORCH_ABI) -fopenmp -fno-trapping-math -fno-math-errno $(ALL_CXXFLAGS) -c $< -o $@
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)

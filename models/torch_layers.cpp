@@ -86,9 +86,15 @@ tt_tensor *tt_layer_norm(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, d
 		const at::Tensor &v = x->value;
 		need(v.dim() > 0 && v.size(-1) == w->value.numel() && v.size(-1) == b->value.numel(), "x ", v.sizes(), " with weight ",
 		     w->value.sizes());
+		at::ScalarType type = scalar_type(out);
+		if (!p->training()) {
+			at::Tensor fast = at::empty(v.sizes(), v.options().dtype(type));
+			if (kernel_layer_norm(v, w->value, b->value, eps, fast))
+				return fast;
+		}
 		at::Tensor wide = v.to(at::kFloat);
 		at::Tensor y = at::layer_norm(wide, {v.size(-1)}, same_kind(w->value, wide), same_kind(b->value, wide), eps, true);
-		return y.to(scalar_type(out));
+		return y.to(type);
 	});
 }
 
@@ -129,6 +135,8 @@ at::Tensor activated(const at::Tensor &x, enum tt_activation kind)
 
 void activate_over(at::Tensor &x, enum tt_activation kind)
 {
+	if (kernel_activate(x, kind))
+		return;
 	switch (kind) {
 	case TT_GELU:
 		at::gelu_(x, "none");
@@ -178,7 +186,8 @@ struct attention_in {
 	const at::Tensor &q, &k, &v;
 	double scale;
 	at::Tensor bias; /* [B,H,Lq,Lk] by expansion, or undefined */
-	at::Tensor head_scale;
+	bool causal;
+	at::Tensor head_scale; /* [H], or undefined */
 };
 
 void check_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v)
@@ -190,37 +199,54 @@ void check_attention(const at::Tensor &q, const at::Tensor &k, const at::Tensor 
 	need(q.scalar_type() == k.scalar_type() && k.scalar_type() == v.scalar_type(), "q, k, v have different dtypes");
 }
 
-/* -inf above the diagonal that ends at the last query and key */
-at::Tensor causal_bias(const at::Tensor &q, int64_t keys)
+/* bias and causality as one [..,Lq,Lk] tensor to add; undefined when there is nothing to add */
+at::Tensor whole_bias(const attention_in &a)
 {
-	at::Tensor bias = at::full({q.size(2), keys}, -INFINITY, q.options().dtype(at::kFloat));
-	return bias.triu(keys - q.size(2) + 1);
+	if (!a.causal)
+		return a.bias;
+	const int64_t rows = a.q.size(2), keys = a.k.size(2);
+	at::Tensor above = at::full({rows, keys}, -INFINITY, a.q.options().dtype(at::kFloat)).triu(keys - rows + 1);
+	return a.bias.defined() ? a.bias + above : above;
 }
 
-/* softmax(q k^T scale + bias) v, written as ops that autograd knows; [B,H,Lq,D] */
-at::Tensor attention_plain(const attention_in &a)
+at::Tensor scale_heads(const at::Tensor &mixed, const attention_in &a)
 {
-	at::Tensor scores = at::matmul(at::mul(a.q, a.scale), a.k.transpose(-2, -1));
-	if (a.bias.defined())
-		scores = scores.to(at::kFloat) + a.bias;
-	at::Tensor mixed = at::matmul(at::softmax(scores, -1, at::kFloat).to(a.v.scalar_type()), a.v);
 	return a.head_scale.defined() ? mixed * same_kind(a.head_scale, mixed).view({1, -1, 1, 1}) : mixed;
 }
 
-/* As attention_plain for inference: the scores of a few pictures at a time, reused in place, straight into the merged output [B,Lq,H,D]. */
+/* Written as ops that autograd knows; [B,Lq,H,D]. */
+at::Tensor attention_plain(const attention_in &a)
+{
+	at::Tensor scores = at::matmul(at::mul(a.q, a.scale), a.k.transpose(-2, -1)), bias = whole_bias(a);
+	if (bias.defined())
+		scores = scores.to(at::kFloat) + bias;
+	at::Tensor mixed = at::matmul(at::softmax(scores, -1, at::kFloat).to(a.v.scalar_type()), a.v);
+	return scale_heads(mixed, a).transpose(1, 2);
+}
+
+/* On a CPU, for inference: the scores of one picture at a time, a few heads where it has many tokens, straight into [B,Lq,H,D]. */
 at::Tensor attention_lean(const attention_in &a)
 {
-	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), width = a.q.size(3);
-	at::Tensor out = at::empty({batch, rows, heads, width}, a.q.options());
-	for (int64_t i = 0; i < batch; i++) {
-		/* not baddbmm with beta 0: its loop for small sizes multiplies what the fresh result holds by 0, and NaN stays NaN */
-		at::Tensor scores = at::bmm(a.q[i], a.k[i].transpose(1, 2)).mul_(a.scale);
-		if (a.bias.defined())
-			scores = scores.to(at::kFloat).add_(a.bias[i]);
-		at::Tensor mixed = at::bmm(at::softmax(scores, -1, at::kFloat).to(a.q.scalar_type()), a.v[i]);
+	constexpr int64_t scores_max = int64_t{8} << 20; /* bytes */
+	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), keys = a.k.size(2);
+	const int64_t each = std::max<int64_t>(1, rows * keys * static_cast<int64_t>(a.q.element_size()));
+	const int64_t group = std::min(heads, std::max<int64_t>(1, scores_max / each));
+	at::Tensor bias = a.bias;
+	if (bias.defined() && ((bias.scalar_type() != at::kFloat && bias.scalar_type() != at::kBFloat16) || bias.stride(3) != 1))
+		bias = bias.to(at::kFloat).contiguous();
+	at::Tensor out = at::empty({batch, rows, heads, a.q.size(3)}, a.q.options());
+	at::Tensor room = at::empty({group, rows, keys}, a.q.options());
+	for (int64_t i = 0; i < batch * heads; i += group) {
+		const int64_t picture = i / heads, from = i % heads, n = std::min(group, heads - from);
+		auto part = [&](const at::Tensor &x) { return x.select(0, picture).narrow(0, from, n); };
+		at::Tensor scores = room.narrow(0, 0, n);
+		at::bmm_out(scores, part(a.q), part(a.k).transpose(1, 2));
+		kernel_softmax(scores, a.scale, bias.defined() ? part(bias) : bias, a.causal);
+		at::Tensor mixed = at::bmm(scores, part(a.v));
 		if (a.head_scale.defined())
-			mixed.mul_(same_kind(a.head_scale, mixed).view({-1, 1, 1}));
-		out[i].copy_(mixed.transpose(0, 1));
+			mixed.mul_(same_kind(a.head_scale, mixed).narrow(0, from, n).view({-1, 1, 1}));
+		out.select(0, picture).narrow(1, from, n).copy_(mixed.transpose(0, 1));
+		i -= n < group ? group - n : 0;
 	}
 	return out;
 }
@@ -229,24 +255,24 @@ at::Tensor attention_lean(const attention_in &a)
 /* libtorch's fused kernels. They scale by 1/sqrt(D), so q carries the difference. */
 at::Tensor attention_fused(const attention_in &a)
 {
-	at::Tensor q = at::mul(a.q, a.scale * std::sqrt(static_cast<double>(a.q.size(3))));
+	at::Tensor q = at::mul(a.q, a.scale * std::sqrt(static_cast<double>(a.q.size(3)))), bias = whole_bias(a);
 	c10::optional<at::Tensor> mask;
-	if (a.bias.defined())
-		mask = same_kind(a.bias, q);
-	at::Tensor mixed = at::scaled_dot_product_attention(q, a.k, a.v, mask, 0.0, false);
-	return a.head_scale.defined() ? mixed * same_kind(a.head_scale, mixed).view({1, -1, 1, 1}) : mixed;
+	if (bias.defined())
+		mask = same_kind(bias, q);
+	return scale_heads(at::scaled_dot_product_attention(q, a.k, a.v, mask, 0.0, false), a).transpose(1, 2);
 }
 #endif
 
 at::Tensor attention(const tt_pool *p, const attention_in &a)
 {
-	if (!p->training() && a.q.is_cpu())
-		return attention_lean(a).flatten(2);
+	bool lean = a.q.is_cpu() && (a.q.scalar_type() == at::kFloat || a.q.scalar_type() == at::kBFloat16);
+	if (!p->training() && lean)
+		return attention_lean(a);
 #if TT_TORCH_AT_LEAST(2, 0)
 	if (!p->training())
-		return attention_fused(a).transpose(1, 2).flatten(2);
+		return attention_fused(a);
 #endif
-	return attention_plain(a).transpose(1, 2).flatten(2);
+	return attention_plain(a);
 }
 
 } // namespace
@@ -255,20 +281,38 @@ tt_tensor *tt_attention(tt_pool *p, tt_tensor *q, tt_tensor *k, tt_tensor *v, do
 {
 	return run(p, "attention", {q, k, v}, [&] {
 		check_attention(q->value, k->value, v->value);
-		attention_in a{q->value, k->value, v->value, scale, at::Tensor(), head_scale ? head_scale->value : at::Tensor()};
-		const int64_t heads = a.q.size(1), rows = a.q.size(2), keys = a.k.size(2);
+		const int64_t batch = q->value.size(0), heads = q->value.size(1), rows = q->value.size(2), keys = k->value.size(2);
+		attention_in a{q->value, k->value, v->value, scale, at::Tensor(), causal, head_scale ? head_scale->value : at::Tensor()};
 		need(!head_scale || a.head_scale.numel() == heads, "head_scale has ", a.head_scale.numel(), " values for ", heads, " heads");
-		if (causal)
-			a.bias = causal_bias(a.q, keys);
 		if (bias)
-			a.bias = a.bias.defined() ? bias->value + a.bias : bias->value;
-		if (a.bias.defined())
-			a.bias = a.bias.expand({a.q.size(0), heads, rows, keys});
-		return attention(p, a);
+			a.bias = bias->value.expand({batch, heads, rows, keys});
+		return attention(p, a).flatten(2);
 	});
 }
 
 /* ---- pictures ----------------------------------------------------------------------------------------------------------------------------- */
+
+namespace
+{
+
+/* Kernels that touch without overlap are one product over all patches: no weight to lay out anew each time. */
+at::Tensor patch_conv(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b, int64_t side)
+{
+	const int64_t down = x.size(2) / side, across = x.size(3) / side;
+	at::Tensor whole = x.narrow(2, 0, down * side).narrow(3, 0, across * side);
+	at::Tensor patches = whole.reshape({x.size(0), x.size(1), down, side, across, side}).permute({0, 2, 4, 1, 3, 5});
+	at::Tensor rows = patches.reshape({x.size(0), down * across, x.size(1) * side * side});
+	at::Tensor y = linear(rows, w.reshape({w.size(0), -1}), b);
+	return y.view({x.size(0), down, across, w.size(0)}).permute({0, 3, 1, 2});
+}
+
+/* oneDNN computes in this layout, 2-7 times faster in bf16 where it need not reorder, and so do pooling and all that follows. */
+at::Tensor channels_last(const at::Tensor &x)
+{
+	return x.is_cpu() ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+}
+
+} // namespace
 
 tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int stride, int padding)
 {
@@ -279,7 +323,10 @@ tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int s
 		need(stride > 0 && padding >= 0, "stride ", stride, ", padding ", padding);
 		need(v.size(2) + 2 * padding >= k.size(2) && v.size(3) + 2 * padding >= k.size(3), "x ", v.sizes(), " is smaller than the kernel ",
 		     k.sizes());
-		return at::conv2d(v, same_kind(k, v), bias_or_none(b, v), {stride, stride}, {padding, padding}, {1, 1}, 1);
+		if (padding == 0 && stride == k.size(2) && stride == k.size(3))
+			return patch_conv(v, k, b, stride);
+		return at::conv2d(p->training() ? v : channels_last(v), same_kind(k, v), bias_or_none(b, v), {stride, stride}, {padding, padding},
+				  {1, 1}, 1);
 	});
 }
 
@@ -287,7 +334,8 @@ tt_tensor *tt_max_pool2d(tt_pool *p, tt_tensor *x, int kernel, int stride, int p
 {
 	return run(p, "max_pool2d", {x}, [&] {
 		need(x->value.dim() == 4, "x is [B,C,H,W], not ", x->value.sizes());
-		return at::max_pool2d(x->value, {kernel, kernel}, {stride, stride}, {padding, padding}, {1, 1}, false);
+		return at::max_pool2d(p->training() ? x->value : channels_last(x->value), {kernel, kernel}, {stride, stride}, {padding, padding},
+				      {1, 1}, false);
 	});
 }
 

@@ -66,6 +66,13 @@ template <typename... Parts> void need(bool fine, const Parts &...parts)
 /* torch_memory.cpp */
 void memory_install();
 
+/* torch_kernels.cpp; CPU, inference. The first two return false when they do not serve these tensors. */
+bool kernel_activate(at::Tensor &x, enum tt_activation kind);                                                     /* in place */
+bool kernel_layer_norm(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, double eps, at::Tensor &y); /* y contiguous, as x */
+/* scores [H,Lq,Lk] contiguous, fp32 or bf16, become softmax(scores * scale + bias); bias undefined or [H,Lq,Lk], last stride 1, fp32 or bf16. causal hides
+ * what is above the diagonal that ends at the last row and key. */
+void kernel_softmax(at::Tensor &scores, double scale, const at::Tensor &bias, bool causal);
+
 /* torch_shim.cpp */
 tt_tensor *pool_add(tt_pool *p, at::Tensor value);
 void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *what);

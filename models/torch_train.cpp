@@ -81,6 +81,7 @@ void update_cpu(const tt_adamw::state &s, const at::Tensor &gradient, const step
 	float *x = s.parameter.data_ptr<float>(), *m = s.mean.data_ptr<float>(), *v = s.square.data_ptr<float>();
 	const float *g = gradient.data_ptr<float>();
 	at::parallel_for(0, s.parameter.numel(), grain, [&](int64_t from, int64_t to) {
+#pragma omp simd
 		for (int64_t i = from; i < to; i++) {
 			float slope = g[i] * f.clip;
 			m[i] = f.beta1 * m[i] + (1 - f.beta1) * slope;

@@ -1,0 +1,272 @@
+/* The account of memory: counting by owner, the cap, what the cache keeps, and that a refused forward pass leaves nothing behind. */
+#include "tests/torch/near.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static tt_pool *p;
+
+static int setup(void **state)
+{
+	(void)state;
+	p = tt_pool_create(TT_INFER);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	tt_pool_destroy(p);
+	tt_memory_set_cap(TT_CPU, 0);
+	tt_memory_trim(TT_CPU);
+	tt_set_owner(0);
+	return 0;
+}
+
+static struct tt_memory memory(void)
+{
+	struct tt_memory m;
+	tt_memory_read(TT_CPU, &m);
+	return m;
+}
+
+static tt_tensor *block(int64_t bytes)
+{
+	return tt_full(p, 1, TT_U8, TT_CPU, TT_SHAPE(bytes));
+}
+
+static void blocks_are_counted(void **state)
+{
+	(void)state;
+	struct tt_memory before = memory();
+	tt_memory_reset_peak(TT_CPU);
+	assert_non_null(block(3 << 20));
+	assert_non_null(block(1000));
+	struct tt_memory now = memory();
+	assert_true(now.used - before.used >= (3 << 20) + 1000);
+	assert_true(now.used - before.used <= ((3 << 20) + 1000) * 9 / 8);
+	assert_true(now.peak == now.used);
+	tt_clear(p);
+	struct tt_memory after = memory();
+	assert_true(after.used == before.used && after.peak == now.peak);
+	assert_true(after.cached - before.cached == now.used - before.used);
+	tt_memory_reset_peak(TT_CPU);
+	assert_true(memory().peak == after.used);
+	assert_true(now.device_total > now.device_free && now.device_free > 0);
+}
+
+static void freed_blocks_are_reused_and_trimmed(void **state)
+{
+	(void)state;
+	tt_memory_trim(TT_CPU);
+	assert_true(memory().cached == 0);
+	for (int i = 0; i < 10; i++) {
+		assert_non_null(block((5 << 20) + 1 + i * 4096));
+		tt_clear(p);
+	}
+	struct tt_memory now = memory();
+	assert_true(now.cached >= 5 << 20 && now.cached < 7 << 20); /* one block, not ten */
+	tt_memory_trim(TT_CPU);
+	assert_true(memory().cached == 0);
+}
+
+static void borrowed_memory_is_not_counted(void **state)
+{
+	(void)state;
+	static float data[1 << 18];
+	int64_t before = memory().used;
+	tt_tensor *x = tt_borrow(p, data, TT_F32, TT_SHAPE(1 << 18));
+	assert_non_null(tt_reshape(p, x, TT_SHAPE(512, 512)));
+	assert_true(memory().used == before);
+}
+
+/* ---- the cap -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void cap_refuses(void **state)
+{
+	(void)state;
+	struct tt_memory before = memory();
+	tt_memory_set_cap(TT_CPU, before.used + (8 << 20));
+	assert_non_null(block(5 << 20));
+	assert_null(block(5 << 20));
+	assert_int_equal(tt_status_of(p), TT_OUT_OF_MEMORY);
+	assert_int_equal(tt_error_code(p), E_MEMORY);
+	assert_non_null(strstr(tt_message(p), "full: out of memory: "));
+	assert_true(memory().refused == before.refused + 1);
+	tt_clear(p);
+	assert_true(memory().used == before.used);
+	assert_non_null(block(7 << 20)); /* room again; the cached block must give way */
+	struct tt_memory now = memory();
+	assert_true(now.used + now.cached <= now.cap);
+	tt_memory_set_cap(TT_CPU, 0);
+	assert_non_null(block(64 << 20));
+}
+
+static void host_exhaustion_is_out_of_memory_too(void **state)
+{
+	(void)state;
+	int64_t before = memory().used;
+	assert_null(block((int64_t)1 << 60));
+	assert_int_equal(tt_status_of(p), TT_OUT_OF_MEMORY);
+	assert_true(memory().used == before);
+	tt_reset(p);
+	assert_null(block(INT64_MAX - 4096));
+	assert_int_equal(tt_status_of(p), TT_OUT_OF_MEMORY);
+}
+
+/* A block with every kind of layer; its size follows n. */
+static tt_tensor *forward(int64_t n, enum tt_dtype dtype, tt_tensor *w, tt_tensor *packed, tt_tensor *kernel, tt_tensor *norm)
+{
+	enum { D = 64, H = 4 };
+	tt_mark m = tt_here(p);
+	tt_tensor *x = tt_conv2d(p, tt_full(p, 0.5, dtype, TT_CPU, TT_SHAPE(n, 3, 32, 32)), kernel, NULL, 1, 1);
+	x = tt_max_pool2d(p, x, 3, 4, 1);
+	x = tt_transpose(p, tt_reshape(p, x, TT_SHAPE(n, D, -1)), 1, 2);
+	tt_keep(p, m, &x, 1);
+	for (int layer = 0; layer < 3; layer++) {
+		tt_tensor *y = tt_linear(p, tt_layer_norm(p, x, norm, norm, 1e-5, dtype), w, NULL);
+		tt_tensor *q = tt_transpose(p, tt_reshape(p, y, TT_SHAPE(n, -1, H, D / H)), 1, 2);
+		y = tt_attention(p, q, q, q, 0.25, NULL, layer == 1, NULL);
+		y = tt_linear_packed(p, tt_activate_(p, y, TT_QUICK_GELU), packed, NULL, D);
+		x = tt_add(p, x, tt_softmax(p, y, -1));
+		tt_keep(p, m, &x, 1);
+	}
+	return x;
+}
+
+static void refused_forward_leaves_nothing(void **state)
+{
+	(void)state;
+	for (enum tt_dtype d = TT_F32; d <= TT_BF16; d += TT_BF16 - TT_F32) {
+		if (d == TT_BF16 && !tt_cpu_has_bf16())
+			continue;
+		tt_pool *weights = tt_pool_create(TT_INFER);
+		tt_tensor *w = tt_full(weights, 0.1, d, TT_CPU, TT_SHAPE(64, 64)), *packed = tt_pack_linear(weights, w);
+		tt_tensor *kernel = tt_full(weights, 0.1, d, TT_CPU, TT_SHAPE(64, 3, 3, 3)),
+			  *norm = tt_full(weights, 1, TT_F32, TT_CPU, TT_SHAPE(64));
+		assert_non_null(forward(1, d, w, packed, kernel, norm)); /* what libtorch and oneDNN set up once */
+		tt_clear(p);
+		struct tt_memory before = memory();
+		tt_memory_reset_peak(TT_CPU);
+		assert_non_null(forward(8, d, w, packed, kernel, norm));
+		tt_clear(p);
+		int64_t needed = memory().peak - before.used;
+		int refused = 0;
+		/* each cap stops the pass at another allocation */
+		for (int64_t cap = 1 << 12; cap < needed; cap += needed / 40) {
+			tt_memory_set_cap(TT_CPU, before.used + cap);
+			if (!forward(8, d, w, packed, kernel, norm)) {
+				refused++;
+				assert_int_equal(tt_status_of(p), TT_OUT_OF_MEMORY);
+			}
+			tt_clear(p);
+			assert_true(memory().used == before.used);
+		}
+		assert_true(refused >= 20);
+		tt_memory_set_cap(TT_CPU, 0);
+		assert_non_null(forward(8, d, w, packed, kernel, norm));
+		tt_clear(p);
+		tt_pool_destroy(weights);
+	}
+}
+
+/* ---- owners --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void *allocate_as_two(void *out)
+{
+	tt_pool *pool = tt_pool_create(TT_INFER);
+	tt_set_owner(2);
+	*(tt_tensor **)out = tt_full(pool, 1, TT_U8, TT_CPU, TT_SHAPE(2 << 20));
+	return pool;
+}
+
+static void owners_share_the_account(void **state)
+{
+	(void)state;
+	struct tt_memory before = memory();
+	tt_set_owner(1);
+	assert_non_null(block(1 << 20));
+	tt_tensor *other = NULL;
+	pthread_t thread;
+	void *pool;
+	assert_int_equal(pthread_create(&thread, NULL, allocate_as_two, &other), 0);
+	assert_int_equal(pthread_join(thread, &pool), 0);
+	assert_non_null(other);
+	tt_set_owner(99); /* nobody */
+	assert_non_null(block(4 << 20));
+	struct tt_memory now = memory();
+	assert_true(now.owner[1] - before.owner[1] == 1 << 20);
+	assert_true(now.owner[2] - before.owner[2] == 2 << 20);
+	assert_true(now.owner[0] - before.owner[0] == 4 << 20);
+	int64_t sum = 0;
+	for (int i = 0; i < TT_OWNERS; i++)
+		sum += now.owner[i];
+	assert_true(sum == now.used);
+	tt_set_owner(3); /* who frees does not matter, who asked does */
+	tt_pool_destroy(pool);
+	tt_clear(p);
+	assert_memory_equal(memory().owner, before.owner, sizeof before.owner);
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void *allocate_often(void *seed)
+{
+	tt_pool *pool = tt_pool_create(TT_INFER);
+	uint32_t state = (uint32_t)(uintptr_t)seed;
+	for (int i = 0; i < 2000; i++) {
+		state = state * 1664525u + 1013904223u;
+		if (!tt_full(pool, 1, TT_U8, TT_CPU, TT_SHAPE(state >> 12)) || state >> 28 < 2)
+			tt_clear(pool);
+	}
+	tt_pool_destroy(pool);
+	return NULL;
+}
+
+static void threads_allocate_together(void **state)
+{
+	(void)state;
+	int64_t before = memory().used;
+	tt_memory_set_cap(TT_CPU, before + (32 << 20));
+	pthread_t threads[3];
+	for (uintptr_t i = 0; i < COUNT(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, allocate_often, (void *)(i + 1)), 0);
+	for (int i = 0; i < 200; i++) {
+		struct tt_memory now = memory();
+		assert_true(now.used >= before && now.used <= now.cap);
+	}
+	for (size_t i = 0; i < COUNT(threads); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_true(memory().used == before);
+}
+
+static void unknown_devices_are_empty(void **state)
+{
+	(void)state;
+	struct tt_memory m, none = {0};
+	memset(&m, 0xff, sizeof m);
+	tt_memory_read(63, &m);
+	assert_memory_equal(&m, &none, sizeof m);
+	tt_memory_set_cap(63, 1);
+	tt_memory_reset_peak(63);
+	tt_memory_trim(63);
+}
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	near_start(argv);
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(blocks_are_counted),
+		T(freed_blocks_are_reused_and_trimmed),
+		T(borrowed_memory_is_not_counted),
+		T(cap_refuses),
+		T(host_exhaustion_is_out_of_memory_too),
+		T(refused_forward_leaves_nothing),
+		T(owners_share_the_account),
+		T(threads_allocate_together),
+		T(unknown_devices_are_empty),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
