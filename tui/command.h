@@ -36,7 +36,7 @@ enum exit_code exit_code_for(const struct error *err);
 /* ---- running pictures through the engine without a screen (command_run.c) ---- */
 
 /* All that was said about one picture; borrowed by the callback. */
-struct answers {
+struct outcome {
 	const char *path;
 	struct error *err;          /* the picture failed; nothing else is set */
 	struct image_info info;
@@ -51,11 +51,11 @@ struct answers {
 };
 
 /* Answers every file, in the order given, with the models in kinds (bits 1 << MODEL_*), and tells `done` about each. */
-int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct answers *a), void *ctx);
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *a), void *ctx);
 
 /* JSON helpers over jansson: {"path": …} with "path_b64" added when the bytes are not valid UTF-8. The caller owns the object. */
 typedef struct json_t json_t; /* jansson's */
-struct json_t *command_json(const struct answers *a);
+struct json_t *command_json(const struct outcome *a);
 void command_print_json(struct json_t *object); /* one line to standard output; takes the object */
 
 #endif

@@ -6,7 +6,7 @@
 #include "core/utf8.h"
 #include "tui/command.h"
 
-static void print_text(const struct answers *a)
+static void print_text(const struct outcome *a)
 {
 	char path[4096];
 
@@ -17,7 +17,7 @@ static void print_text(const struct answers *a)
 	fflush(stdout);
 }
 
-static void print_json(const struct answers *a)
+static void print_json(const struct outcome *a)
 {
 	json_t *object = command_json(a);
 
@@ -27,7 +27,7 @@ static void print_json(const struct answers *a)
 	command_print_json(object);
 }
 
-static void done(void *ctx, const struct answers *a)
+static void done(void *ctx, const struct outcome *a)
 {
 	const struct invocation *in = ctx;
 

@@ -31,7 +31,7 @@ static void print_text(const char *path, const struct model_info *m)
 
 static void print_json(const char *path, const struct model_info *m)
 {
-	struct answers shell = {.path = path};
+	struct outcome shell = {.path = path};
 	json_t *object = command_json(&shell);
 
 	json_object_del(object, "size");

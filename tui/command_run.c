@@ -19,12 +19,12 @@
 struct run {
 	struct invocation *in;
 	struct engine *engine;
-	struct answers *answers; /* one per file; paths borrowed, the rest owned */
+	struct outcome *outcomes; /* one per file; paths borrowed, the rest owned */
 	bool *finished;
 	int n, next, failed;     /* next: the first answer not yet told */
 	int live_models;         /* used models that have not failed */
 	enum exit_code verdict;
-	void (*done)(void *ctx, const struct answers *a);
+	void (*done)(void *ctx, const struct outcome *a);
 	void *ctx;
 };
 
@@ -79,7 +79,7 @@ enum exit_code exit_code_for(const struct error *err)
 	}
 }
 
-static void free_answers(struct answers *a)
+static void free_outcome(struct outcome *a)
 {
 	free(a->err);
 	free(a->caption);
@@ -89,14 +89,14 @@ static void free_answers(struct answers *a)
 	free(a->verdicts);
 	free(a->order);
 	free(a->combined);
-	*a = (struct answers){.path = a->path};
+	*a = (struct outcome){.path = a->path};
 }
 
 /* Tells what is complete, in order. */
 static void tell(struct run *r)
 {
 	for (; r->next < r->n && r->finished[r->next]; r->next++) {
-		struct answers *a = &r->answers[r->next];
+		struct outcome *a = &r->outcomes[r->next];
 
 		if (a->err) {
 			r->failed++;
@@ -105,7 +105,7 @@ static void tell(struct run *r)
 			complain("%s", a->err->text);
 		}
 		r->done(r->ctx, a);
-		free_answers(a);
+		free_outcome(a);
 	}
 }
 
@@ -119,7 +119,7 @@ static void take_model_failure(struct run *r, const struct event *e)
 /* Moves what e owns into the picture's answers. */
 static void take_answer(struct run *r, struct event *e)
 {
-	struct answers *a = &r->answers[e->id];
+	struct outcome *a = &r->outcomes[e->id];
 
 	switch (e->kind) {
 	case EV_INFO:
@@ -214,7 +214,7 @@ static struct engine *start(struct invocation *in, int kinds, int *live_models, 
 	return engine;
 }
 
-int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct answers *a), void *ctx)
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *a), void *ctx)
 {
 	struct run r = {.in = in, .n = in->n_files, .done = done, .ctx = ctx, .verdict = EXIT_OK};
 	struct error err;
@@ -225,19 +225,19 @@ int command_run(struct invocation *in, int kinds, char *const *labels, int n_lab
 		complain("%s", err.text);
 		return exit_code_for(&err);
 	}
-	r.answers = xcalloc((size_t)r.n, sizeof *r.answers);
+	r.outcomes = xcalloc((size_t)r.n, sizeof *r.outcomes);
 	r.finished = xcalloc((size_t)r.n, sizeof *r.finished);
 	engine_set_labels(r.engine, (const char *const *)labels, n_labels, 0);
 	for (int i = 0; i < r.n; i++) {
-		r.answers[i].path = in->files[i];
+		r.outcomes[i].path = in->files[i];
 		engine_submit(r.engine, (uint32_t)i, in->files[i], ENGINE_BACKGROUND, ENGINE_ANSWERS);
 	}
 	engine_start(r.engine);
 	code = loop(&r);
 	engine_destroy(r.engine);
 	for (int i = 0; i < r.n; i++)
-		free_answers(&r.answers[i]);
-	free(r.answers);
+		free_outcome(&r.outcomes[i]);
+	free(r.outcomes);
 	free(r.finished);
 	return code;
 }
@@ -259,7 +259,7 @@ static char *base64(const char *data, size_t n)
 	return out;
 }
 
-json_t *command_json(const struct answers *a)
+json_t *command_json(const struct outcome *a)
 {
 	size_t n = strlen(a->path);
 	char *shown = xmalloc(4 * n + 1);

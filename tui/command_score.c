@@ -28,7 +28,7 @@ static float verdict_probability(const struct verdict *v)
 	return best > v->contradiction ? best : v->contradiction;
 }
 
-static void print_label(const struct answers *a, const char *label, int i)
+static void print_label(const struct outcome *a, const char *label, int i)
 {
 	char safe[512];
 
@@ -40,7 +40,7 @@ static void print_label(const struct answers *a, const char *label, int i)
 	printf("%s\n", safe);
 }
 
-static void print_text(const struct scoring *s, const struct answers *a)
+static void print_text(const struct scoring *s, const struct outcome *a)
 {
 	char path[4096];
 
@@ -57,7 +57,7 @@ static void print_text(const struct scoring *s, const struct answers *a)
 	fflush(stdout);
 }
 
-static json_t *label_json(const struct answers *a, const char *label, int i)
+static json_t *label_json(const struct outcome *a, const char *label, int i)
 {
 	json_t *row = json_pack("{s:s}", "label", label);
 
@@ -71,7 +71,7 @@ static json_t *label_json(const struct answers *a, const char *label, int i)
 	return row;
 }
 
-static void print_json(const struct scoring *s, const struct answers *a)
+static void print_json(const struct scoring *s, const struct outcome *a)
 {
 	json_t *object = command_json(a), *labels = json_array();
 
@@ -87,7 +87,7 @@ static void print_json(const struct scoring *s, const struct answers *a)
 	command_print_json(object);
 }
 
-static void done(void *ctx, const struct answers *a)
+static void done(void *ctx, const struct outcome *a)
 {
 	const struct scoring *s = ctx;
 

@@ -1,0 +1,325 @@
+/* app.c - the screen's one loop: wait, take what came, draw what changed. See app.h. */
+#include "tui/app.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/runtime.h"
+#include "core/utf8.h"
+#include "tui/command.h"
+#include "tui/library.h"
+#include "tui/paths.h"
+
+enum {
+	BUSY_TICK_MS = 100,  /* spinner */
+	IDLE_TICK_MS = 1000, /* clock and memory */
+	AUTO_RUN_PICTURES = 300, /* folders up to this size are answered without being asked */
+};
+
+int64_t app_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * (int64_t)1000 + t.tv_nsec / 1000000;
+}
+
+void app_touch(struct app *a, enum panel panel)
+{
+	a->dirty[panel] = true;
+}
+
+void app_touch_all(struct app *a)
+{
+	for (int i = 0; i < PANELS; i++)
+		a->dirty[i] = true;
+}
+
+void app_say(struct app *a, enum theme_role role, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	utf8_escape(text, strlen(text), a->message, sizeof a->message);
+	free(text);
+	a->message_role = role;
+	a->message_until = app_now() + (role == ROLE_ERROR ? 15000 : 6000);
+	app_touch(a, PANEL_STATUS);
+}
+
+int64_t app_selected(const struct app *a)
+{
+	return catalog_rows(a->catalog) ? (int64_t)catalog_id(a->catalog, a->row) : -1;
+}
+
+bool app_busy(const struct app *a)
+{
+	bool loading = !a->library[0] && !a->library_failed;
+
+	for (int i = 0; i < MODEL_KINDS; i++)
+		loading |= a->model[i].used && !a->model[i].ready && !a->model[i].failure;
+	return loading || a->status.pending > 0 || catalog_scanning(a->catalog);
+}
+
+/* ---- drawing ------------------------------------------------------------------------------------------------------------------------------- */
+
+static void draw_too_small(struct app *a)
+{
+	char text[120];
+
+	erase();
+	snprintf(text, sizeof text, "vramble needs %dx%d cells; this terminal has %dx%d", LAYOUT_MIN_COLUMNS, LAYOUT_MIN_ROWS, a->layout.columns,
+		 a->layout.rows);
+	draw_text(&a->canvas, a->layout.rows / 2, 0, a->layout.columns, ROLE_WARNING, text);
+}
+
+static void draw_panels(struct app *a)
+{
+	static void (*const draw[PANELS])(struct app *, const struct rect *) = {view_title,	view_browser,  view_picture, view_answers,
+									       view_memory, view_controls, view_status};
+
+	for (int i = 0; i < PANELS; i++)
+		if (a->dirty[i] && a->layout.panel[i].height)
+			draw[i](a, &a->layout.panel[i]);
+	if (a->mode == MODE_HELP)
+		view_help(a);
+	else if (a->mode == MODE_LABELS)
+		view_label_editor(a);
+}
+
+static void draw(struct app *a)
+{
+	bool any = a->repaint;
+
+	for (int i = 0; i < PANELS; i++)
+		any |= a->dirty[i];
+	if (!any)
+		return;
+	if (a->repaint) {
+		app_touch_all(a);
+		erase();
+	}
+	if (a->layout.too_small)
+		draw_too_small(a);
+	else
+		draw_panels(a);
+	memset(a->dirty, 0, sizeof a->dirty);
+	a->repaint = false;
+	refresh();
+}
+
+static void lay_out(struct app *a)
+{
+	struct winsize size = {0};
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row && size.ws_col)
+		resizeterm(size.ws_row, size.ws_col);
+	a->layout = layout_compute(LINES, COLS);
+	preview_reset(a->preview);
+	app_select(a, a->row);
+	a->repaint = true;
+	clearok(stdscr, TRUE);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------------------------------------------ */
+
+static void take_signals(struct app *a)
+{
+	int signal;
+
+	while ((signal = terminal_next_signal())) {
+		if (signal == 'q')
+			a->quit = true;
+		else if (signal == 'z')
+			terminal_suspend();
+		if (signal != 'q')
+			lay_out(a);
+	}
+}
+
+static int timeout_ms(const struct app *a)
+{
+	int64_t now = app_now(), wait = app_busy(a) ? BUSY_TICK_MS : IDLE_TICK_MS;
+
+	if (a->select_due && a->select_due - now < wait)
+		wait = a->select_due > now ? a->select_due - now : 0;
+	return (int)wait;
+}
+
+static void tick(struct app *a)
+{
+	int64_t now = app_now();
+
+	if (a->select_due && now >= a->select_due)
+		app_ask_selected(a);
+	if (a->message_until && now >= a->message_until) {
+		a->message[0] = '\0';
+		a->message_until = 0;
+		app_touch(a, PANEL_STATUS);
+	}
+	if (now - a->sampled_at < (app_busy(a) ? BUSY_TICK_MS : IDLE_TICK_MS))
+		return;
+	app_sample(a);
+	if (app_busy(a)) {
+		a->tick++;
+		app_touch(a, PANEL_BROWSER);
+		app_touch(a, PANEL_ANSWERS);
+	}
+	app_touch(a, PANEL_TITLE);
+	app_touch(a, PANEL_MEMORY);
+	app_touch(a, PANEL_CONTROLS);
+	app_touch(a, PANEL_STATUS);
+}
+
+static void loop(struct app *a)
+{
+	while (!a->quit) {
+		struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0},
+				       {terminal_signal_fd(), POLLIN, 0},
+				       {engine_fd(a->engine), POLLIN, 0},
+				       {catalog_fd(a->catalog), POLLIN, 0},
+				       {preview_fd(a->preview), POLLIN, 0}};
+
+		if (poll(fds, sizeof fds / sizeof *fds, timeout_ms(a)) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+			return; /* the terminal is gone */
+		take_signals(a);
+		keys_read(a);
+		app_take_events(a);
+		app_feed_run(a);
+		tick(a);
+		draw(a);
+	}
+}
+
+/* ---- start and end ------------------------------------------------------------------------------------------------------------------------- */
+
+static void read_labels(struct app *a)
+{
+	char **labels;
+	int n = library_labels(a->config, &labels);
+
+	editor_begin_lines(&a->labels, labels, n);
+	library_free_labels(labels, n);
+}
+
+static int create_engine(struct app *a, struct error *err)
+{
+	struct engine_options options;
+
+	library_options(a->config, (1 << MODEL_KINDS) - 1, &options);
+	/* Enough for the largest picture panel of a large terminal; the preview scales down from it. */
+	options.preview_width = 1280;
+	options.preview_height = 960;
+	for (int i = 0; i < MODEL_KINDS; i++)
+		a->model[i].used = options.model_dir[i] != NULL;
+	a->engine = engine_create(&options, err);
+	library_options_free(&options);
+	return a->engine ? 0 : -1;
+}
+
+static int load_theme(struct app *a, struct error *err)
+{
+	const char *name = a->config->theme;
+	int b = a->terminal.background;
+
+	if (!name && a->terminal.colour == COLOUR_MONO)
+		name = "mono";
+	if (!name) /* by the luma of what the terminal says its background is */
+		name = b >= 0 && 299 * (b >> 16) + 587 * (b >> 8 & 255) + 114 * (b & 255) > 128 * 1000 ? "light" : "dark";
+	return app_set_theme(a, name, err);
+}
+
+static void start_log(struct app *a)
+{
+	struct error err;
+
+	if (log_open(a->config->log, &err) < 0)
+		app_say(a, ROLE_WARNING, "no log: %s", err.text);
+	if (log_hold_stderr(&err) < 0)
+		app_say(a, ROLE_WARNING, "%s", err.text);
+	log_write(LOG_INFO, "vramble %s on %s", VRAMBLE_VERSION, a->terminal.description);
+}
+
+/* Everything that can fail before the terminal is touched. */
+static int open_all(struct app *a, char *const *paths, int n, struct error *err)
+{
+	static const char *const here[] = {"."};
+
+	a->catalog = catalog_open(n ? (const char *const *)paths : here, n ? n : 1, err);
+	if (!a->catalog || create_engine(a, err) < 0)
+		return -1;
+	read_labels(a);
+	return 0;
+}
+
+static void close_all(struct app *a)
+{
+	engine_destroy(a->engine);
+	gauge_stop(a->gauge);
+	preview_destroy(a->preview);
+	catalog_close(a->catalog);
+	theme_free(a->theme);
+	editor_free(&a->labels);
+	editor_free(&a->draft);
+	editor_free(&a->line);
+	for (int i = 0; i < MODEL_KINDS; i++)
+		free(a->model[i].failure);
+	log_close();
+}
+
+static void select_first(struct app *a)
+{
+	int64_t wanted;
+
+	catalog_take(a->catalog);
+	wanted = catalog_selected(a->catalog);
+	app_select(a, wanted >= 0 ? catalog_picture(a->catalog, (uint32_t)wanted)->row : 0);
+}
+
+int app_run(struct config *config, char *const *paths, int n)
+{
+	struct app a = {.config = config, .mode = MODE_BROWSE, .focus = PANEL_BROWSER, .asked = -1};
+	struct error err;
+
+	runtime_prepare(config->threads);
+	if (open_all(&a, paths, n, &err) < 0 || terminal_start(config->colour, config->cell_aspect, &a.terminal, &err) < 0) {
+		complain("%s", err.text);
+		close_all(&a);
+		return exit_code_for(&err);
+	}
+	mem_exhausted = terminal_stop;
+	start_log(&a);
+	a.canvas.utf8 = a.terminal.utf8;
+	if (load_theme(&a, &err) < 0) {
+		a.theme = theme_plain();
+		a.canvas.theme = a.theme;
+		app_say(&a, ROLE_ERROR, "%s", err.text);
+	}
+	a.preview = preview_create(&a.terminal);
+	a.layout = layout_compute(LINES, COLS);
+	a.repaint = true;
+	select_first(&a);
+	draw(&a);
+	app_apply_labels(&a, &a.labels);
+	engine_start(a.engine);
+	a.gauge = gauge_start(config->device, 2.0);
+	a.run_all = catalog_total(a.catalog) <= AUTO_RUN_PICTURES;
+	loop(&a);
+	terminal_stop();
+	close_all(&a);
+	return EXIT_OK;
+}

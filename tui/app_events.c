@@ -1,0 +1,150 @@
+/* app_events.c - what the background said becomes state. See app.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "tui/app.h"
+
+static const char *const model_names[MODEL_KINDS] = {"CLIP", "captioner", "NLI"};
+
+static void take_library(struct app *a, struct event *e)
+{
+	if (e->err) {
+		a->library_failed = true;
+		app_say(a, ROLE_ERROR, "%s", e->err->text);
+		log_write(LOG_ERROR, "%s", e->err->text);
+		return;
+	}
+	snprintf(a->library, sizeof a->library, "%s", e->library.version);
+	a->device = e->library.device;
+	log_write(LOG_INFO, "%s on %s", a->library, a->device.name);
+}
+
+static void take_model(struct app *a, struct event *e)
+{
+	struct model_state *m = &a->model[e->model];
+
+	if (e->kind == EV_LOADING) {
+		m->done = e->loading.done;
+		m->total = e->loading.total;
+	} else if (e->kind == EV_SETTINGS) {
+		m->precision = e->settings.precision;
+	} else if (e->kind == EV_READY) {
+		m->ready = true;
+		m->info = *e->ready.info;
+		m->precision = e->ready.precision;
+		m->seconds = e->ready.seconds;
+		log_write(LOG_INFO, "%s: %s ready in %.1f s, %s", model_names[e->model], m->info.name, m->seconds, precision_name(m->precision));
+	} else if (e->kind == EV_MODEL_FAILED) {
+		free(m->failure);
+		m->failure = xstrdup(e->err->text);
+		app_say(a, ROLE_ERROR, "%s", e->err->text);
+		log_write(LOG_ERROR, "%s: %s", model_names[e->model], e->err->text);
+	}
+	app_touch(a, PANEL_CONTROLS);
+	app_touch(a, PANEL_MEMORY);
+	app_touch(a, PANEL_TITLE);
+	app_touch(a, PANEL_ANSWERS);
+}
+
+static void take_preview(struct app *a, struct event *e)
+{
+	preview_put(a->preview, e->id, e->preview.image);
+	e->preview.image = (struct image){0};
+	if ((int64_t)e->id == app_selected(a))
+		app_touch(a, PANEL_PICTURE);
+}
+
+static void log_answer(struct app *a, const struct event *e)
+{
+	const struct catalog_picture *p = catalog_picture(a->catalog, e->id);
+
+	if (e->kind == EV_CAPTION)
+		log_write(LOG_INFO, "%s: \"%s\" in %.0f ms (batch %d)", p->name, e->caption.caption.text, e->caption.ms, e->caption.batch);
+	else if (e->kind == EV_FAILED)
+		log_write(LOG_WARNING, "%s", e->err->text);
+}
+
+static void take_answer(struct app *a, struct event *e)
+{
+	bool selected = (int64_t)e->id == app_selected(a);
+
+	log_answer(a, e);
+	if (e->kind == EV_FAILED && selected)
+		app_say(a, ROLE_ERROR, "%s", e->err->text);
+	if (!catalog_apply(a->catalog, e, NULL))
+		return;
+	app_touch(a, PANEL_BROWSER);
+	if (selected) {
+		app_touch(a, PANEL_ANSWERS);
+		if (e->kind == EV_INFO || e->kind == EV_FAILED)
+			app_touch(a, PANEL_PICTURE);
+	}
+}
+
+static void take_event(struct app *a, struct event *e)
+{
+	switch (e->kind) {
+	case EV_NONE:
+		break;
+	case EV_LIBRARY:
+		take_library(a, e);
+		break;
+	case EV_LOADING:
+	case EV_READY:
+	case EV_MODEL_FAILED:
+	case EV_SETTINGS:
+		take_model(a, e);
+		break;
+	case EV_PREVIEW:
+		take_preview(a, e);
+		break;
+	case EV_NOTE:
+		app_say(a, ROLE_WARNING, "%s", e->note);
+		log_write(LOG_WARNING, "%s", e->note);
+		break;
+	default:
+		take_answer(a, e);
+		break;
+	}
+	event_clear(e);
+}
+
+static void take_names(struct app *a)
+{
+	int64_t selected = app_selected(a);
+
+	if (!catalog_take(a->catalog))
+		return;
+	if (catalog_problem(a->catalog))
+		app_say(a, ROLE_ERROR, "%s", catalog_problem(a->catalog));
+	/* New names move rows; the selection stays on its picture. */
+	app_select(a, selected >= 0 ? catalog_picture(a->catalog, (uint32_t)selected)->row : 0);
+}
+
+void app_take_events(struct app *a)
+{
+	struct event e;
+
+	take_names(a);
+	while (engine_next(a->engine, &e))
+		take_event(a, &e);
+	if (preview_collect(a->preview))
+		app_touch(a, PANEL_PICTURE);
+}
+
+void app_sample(struct app *a)
+{
+	a->sampled_at = app_now();
+	engine_status(a->engine, &a->status);
+	if (a->gauge)
+		gauge_read(a->gauge, &a->gauge_now);
+	if (a->status.library)
+		memory_history_add(&a->history, a->status.memory.used);
+	if (a->run_all && !a->status.pending && a->submitted >= catalog_total(a->catalog) && !catalog_scanning(a->catalog) && a->status.library) {
+		a->run_all = false;
+		app_touch_all(a);
+	}
+}
