@@ -22,27 +22,27 @@
 
 #include "core/event.h"
 
-enum { ENGINE_MAX_BATCH = 256, ENGINE_MAX_LABELS = 1000 };
+enum { ENGINE_MAX_BATCH = 256, ENGINE_MAX_LABELS = 1000, ENGINE_MAX_BEAMS = 16, ENGINE_MAX_IMAGE = 4096 };
 
 /* Changed live; a lane takes a snapshot between two batches. */
 struct engine_settings {
-	int batch;                /* pictures per forward pass, 1..ENGINE_MAX_BATCH */
+	int batch; /* pictures per forward pass, 1..ENGINE_MAX_BATCH */
 	enum precision precision;
-	int image_size;           /* of the captioner's input, pixels; 0 = the model's own */
-	int beams;                /* 1 = greedy, up to 16 */
-	int64_t cap;              /* bytes that tensors may hold; 0 = none */
+	int image_size; /* of the captioner's input, pixels; 0 = the model's own */
+	int beams;      /* 1 = greedy, up to ENGINE_MAX_BEAMS */
+	int64_t cap;    /* bytes that tensors may hold; 0 = none */
 };
 
 struct engine_options {
 	/* Opens the model library (dlopen); called on the engine's opening thread after engine_start. */
 	const struct model_library *(*open_library)(void *ctx, struct error *err);
 	void *ctx;
-	char *model_dir[MODEL_KINDS]; /* borrowed until engine_create returns; NULL: this model is not used */
-	int device;                   /* DEVICE_CPU or a CUDA ordinal */
-	int threads;                  /* intra-op; 0 = CPUs we may use */
-	int loaders;                  /* decoding threads; 0 = choose */
+	char *model_dir[MODEL_KINDS];      /* borrowed until engine_create returns; NULL: this model is not used */
+	int device;                        /* DEVICE_CPU or a CUDA ordinal */
+	int threads;                       /* intra-op; 0 = CPUs we may use */
+	int loaders;                       /* decoding threads; 0 = choose */
 	int preview_width, preview_height; /* pixels; previews are no larger; 0 = no previews */
-	const char *hypothesis;       /* NLI template with one {}; NULL = "This example is {}." */
+	const char *hypothesis;            /* NLI template with one {}; NULL = "This example is {}." */
 	struct engine_settings settings;
 	struct image_limits limits;
 };
@@ -54,8 +54,8 @@ struct engine *engine_create(const struct engine_options *options, struct error 
 void engine_start(struct engine *e);   /* call after the first frame is painted */
 void engine_destroy(struct engine *e); /* cancels, joins all threads; within 100 ms at batch 1. NULL is fine */
 
-int engine_fd(const struct engine *e);                  /* readable when events wait */
-bool engine_next(struct engine *e, struct event *out);  /* takes one event; false when there is none (and then the pipe is drained) */
+int engine_fd(const struct engine *e);                 /* readable when events wait */
+bool engine_next(struct engine *e, struct event *out); /* takes one event; false when there is none (and then the pipe is drained) */
 
 enum engine_priority {
 	ENGINE_BACKGROUND, /* the folder, in the order submitted */
@@ -85,23 +85,23 @@ struct engine_settings engine_get_settings(const struct engine *e);
 /* One consistent look at the state, for a frame. Never waits for a lane. */
 struct lane_status {
 	bool used, ready, busy, failed;
-	int queued;             /* pictures waiting for this lane */
-	int batch;              /* of the running or last run */
-	int64_t done;           /* pictures answered */
-	double p50_ms, p95_ms;  /* per picture, over the last 256 */
-	int64_t weight_bytes;   /* of the weights in the precision in use */
-	int64_t weight_held;    /* of those, in memory that memory_reading counts as used; the rest is mapped from the file */
+	int queued;            /* pictures waiting for this lane */
+	int batch;             /* of the running or last run */
+	int64_t done;          /* pictures answered */
+	double p50_ms, p95_ms; /* per picture, over the last 256 */
+	int64_t weight_bytes;  /* of the weights in the precision in use */
+	int64_t weight_held;   /* of those, in memory that memory_reading counts as used; the rest is mapped from the file */
 	enum precision precision;
 };
 struct engine_status {
 	struct lane_status lane[MODEL_KINDS];
-	int jobs;               /* pictures waiting for a loader */
-	int pending;            /* pictures with answers to come */
-	int refreshing;         /* answered pictures whose answers to newer labels are to come */
-	int64_t submitted;      /* = answered + failed + cancelled + pending */
+	int jobs;          /* pictures waiting for a loader */
+	int pending;       /* pictures with answers to come */
+	int refreshing;    /* answered pictures whose answers to newer labels are to come */
+	int64_t submitted; /* = answered + failed + cancelled + pending */
 	int64_t answered, failed, cancelled;
-	double images_per_s;    /* over the last 5 s of work; 0 when idle */
-	bool library;           /* libtorch is loaded */
+	double images_per_s; /* over the last 5 s of work; 0 when idle */
+	bool library;        /* libtorch is loaded */
 	struct memory_reading memory;
 };
 void engine_status(struct engine *e, struct engine_status *out);

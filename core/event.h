@@ -5,6 +5,7 @@
 #ifndef CORE_EVENT_H
 #define CORE_EVENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/image.h"
@@ -12,22 +13,22 @@
 
 enum event_kind {
 	EV_NONE,
-	EV_LIBRARY,    /* libtorch is loaded (library.version), or err: it could not be */
-	EV_LOADING,    /* loading: a model is being opened; done/total bytes */
-	EV_READY,      /* ready: a model can be used */
+	EV_LIBRARY,      /* libtorch is loaded (library.version), or err: it could not be */
+	EV_LOADING,      /* loading: a model is being opened; done/total bytes */
+	EV_READY,        /* ready: a model can be used */
 	EV_MODEL_FAILED, /* err: a model cannot be opened; the others go on */
-	EV_INFO,       /* info: size, format and orientation of a picture are known */
-	EV_PREVIEW,    /* preview: decoded pixels for the screen */
-	EV_SCORES,     /* scores: CLIP probabilities and cosines, one per label */
-	EV_TOKENS,     /* tokens: the caption so far */
-	EV_CAPTION,    /* caption */
-	EV_CLIPSCORE,  /* clipscore of the caption */
-	EV_VERDICTS,   /* verdicts: one per label */
-	EV_RANKING,    /* ranking: the labels' combined order; the last answer of a picture */
-	EV_FAILED,     /* err: this picture; the run goes on */
-	EV_CANCELLED,  /* the picture's work was dropped by a newer epoch or a cancel */
-	EV_SETTINGS,   /* settings that a lane really uses now (precision after AUTO, batch) */
-	EV_NOTE,       /* note: one line for the status line and the log */
+	EV_INFO,         /* info: size, format and orientation of a picture are known */
+	EV_PREVIEW,      /* preview: decoded pixels for the screen */
+	EV_SCORES,       /* scores: CLIP probabilities and cosines, one per label */
+	EV_TOKENS,       /* tokens: the caption so far */
+	EV_CAPTION,      /* caption */
+	EV_CLIPSCORE,    /* clipscore of the caption */
+	EV_VERDICTS,     /* verdicts: one per label */
+	EV_RANKING,      /* ranking: the labels' combined order; the last answer of a picture */
+	EV_FAILED,       /* err: this picture; the run goes on */
+	EV_CANCELLED,    /* the picture's work was dropped by a newer epoch or a cancel */
+	EV_SETTINGS,     /* settings that a lane really uses now (precision after AUTO, batch) */
+	EV_NOTE,         /* note: one line for the status line and the log */
 };
 
 struct event {
@@ -50,14 +51,14 @@ struct event {
 		} ready;
 		struct image_info info;
 		struct {
-			struct image image;  /* owned; at most the preview size asked for */
+			struct image image; /* owned; at most the preview size asked for */
 			double decode_ms;
 		} preview;
 		struct {
 			float *probability, *cosine; /* owned, [n] by label */
 			int n;
-			double ms;                   /* of the batch, per picture */
-			int batch;                   /* pictures in the batch that answered */
+			double ms; /* of the batch, per picture */
+			int batch; /* pictures in the batch that answered */
 		} scores;
 		struct {
 			char *text; /* owned */
@@ -91,5 +92,9 @@ struct event {
 };
 
 void event_clear(struct event *e);
+/* EV_INFO .. EV_CANCELLED: it is about the picture `id`. */
+bool event_is_answer(enum event_kind kind);
+/* Writes what is worth a line into the log; engine_next does this for every event it hands out. */
+void event_log(const struct event *e);
 
 #endif

@@ -10,8 +10,9 @@
 
 #include "core/model.h"
 
-/* out[n]: dot products of the unit vector image[dim] with the unit rows of labels[n][dim]. */
-void scores_cosines(const float *image, const float *labels, int n, int dim, float *out);
+/* out[n]: dot products of the unit vector image[dim] with the unit vectors labels[n][dim]. A label that is NULL (it could not be embedded) gets -1, the
+ * least a cosine can be. */
+void scores_cosines(const float *image, const float *const *labels, int n, int dim, float *out);
 
 /* out[n] = softmax(scale * cosine[n]) (Radford et al. 2021, fig. 3). out may be cosine. */
 void scores_softmax(const float *cosine, int n, float scale, float *out);
