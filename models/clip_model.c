@@ -1,0 +1,185 @@
+/* clip_model.c - CLIP as a row of the table: its directory, its tokenizer, pictures and texts to unit vectors. The network itself is clip.c. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "models/bpe.h"
+#include "models/checkpoint.h"
+#include "models/clip.h"
+#include "models/models.h"
+#include "models/preprocess.h"
+
+enum { TEXTS_AT_ONCE = 64 };
+
+struct clip_model {
+	struct model base;
+	struct clip_config config;
+	struct clip_net *net;
+	struct bpe *bpe;
+	struct preprocess preprocess;
+	float logit_scale;
+};
+
+static void describe(struct model_info *info, const struct clip_config *c)
+{
+	info->image_size = info->image_max = c->image_size;
+	info->embed_size = c->projection;
+	info->context = c->context;
+	info->vocabulary = c->vocabulary;
+	info->layers[0] = c->vision.layers;
+	info->layers[1] = c->text.layers;
+	info->width[0] = c->vision.hidden;
+	info->width[1] = c->text.hidden;
+}
+
+static int configure(struct model *m, const json_t *config, struct error *err)
+{
+	struct clip_model *clip = (struct clip_model *)m;
+
+	if (clip_config_read(config, m->dir, &clip->config, err) < 0 ||
+	    preprocess_read_clip(m->dir, clip->config.image_size, &clip->preprocess, err) < 0)
+		return -1;
+	clip->bpe = bpe_load_clip(m->dir, err);
+	if (!clip->bpe)
+		return -1;
+	if (bpe_size(clip->bpe) > (size_t)clip->config.vocabulary)
+		return fail(err, E_MODEL, "%s: the tokenizer has %zu tokens, the model knows %d", m->dir, bpe_size(clip->bpe),
+			    clip->config.vocabulary);
+	describe(&m->info, &clip->config);
+	return 0;
+}
+
+static int read_logit_scale(struct clip_model *clip, const struct clip_net *net, struct error *err)
+{
+	tt_pool *pool = tt_pool_create(TT_INFER);
+	float stored;
+	int rc = tt_to_f32(pool, tt_share(pool, clip_logit_scale(net)), &stored, 1);
+
+	if (rc < 0)
+		fail(err, (enum error_code)tt_error_code(pool), "logit_scale: %s", tt_message(pool));
+	else if (!isfinite(expf(stored)))
+		rc = fail(err, E_MODEL, "%s: logit_scale %g is no usable temperature", checkpoint_path(clip->base.file), (double)stored);
+	else
+		clip->logit_scale = expf(stored);
+	tt_pool_destroy(pool);
+	return rc;
+}
+
+static int load(struct model *m, const struct model_control *control, struct error *err)
+{
+	struct clip_model *clip = (struct clip_model *)m;
+	struct nn_source source = model_source(m, control);
+	struct clip_net *net = clip_net_create(&clip->config, &source);
+	int rc = nn_finish(&source, "CLIP", err);
+
+	nn_source_free(&source);
+	if (rc == 0)
+		rc = read_logit_scale(clip, net, err);
+	if (rc < 0) {
+		clip_net_destroy(net);
+		return -1;
+	}
+	clip_net_destroy(clip->net);
+	clip->net = net;
+	return 0;
+}
+
+static void finish(struct model *m)
+{
+	struct clip_model *clip = (struct clip_model *)m;
+
+	clip_net_destroy(clip->net);
+	bpe_free(clip->bpe);
+}
+
+static int prepare(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err)
+{
+	const struct clip_model *clip = (const struct clip_model *)m;
+
+	return preprocess_run(&clip->preprocess, image, out, err);
+}
+
+/* Features to unit vectors on our side. fp16 may overflow in a layer: then nothing that follows is a number. */
+static int take_vectors(struct model *m, tt_tensor *features, const char *what, float *out, size_t count, struct error *err)
+{
+	tt_to_f32(m->work, tt_normalize(m->work, features), out, count);
+	if (model_check(m, what, err) < 0)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (!isfinite(out[i]))
+			return fail(err, E_MODEL, "%s: %s: the result is not a number; try another precision", m->info.name, what);
+	return 0;
+}
+
+static int embed_images(struct model *m, tt_tensor *pixels, float *out, struct error *err)
+{
+	const struct clip_model *clip = (const struct clip_model *)m;
+	size_t count = (size_t)tt_size(pixels, 0) * (size_t)clip->config.projection;
+
+	return take_vectors(m, clip_image_features(clip->net, m->work, pixels), "pictures", out, count, err);
+}
+
+/* Ids of n texts, [n,longest]. Behind a text's end stands its end token again: the mask looks backwards only and the first end is the one that is read. */
+static tt_tensor *encode(struct clip_model *clip, const char *const *texts, int n, struct error *err)
+{
+	int context = clip->config.context, longest = 0;
+	int32_t *ids = xcalloc((size_t)n * (size_t)context, sizeof *ids);
+	int *lengths = xcalloc((size_t)n, sizeof *lengths);
+	int64_t *rows = NULL;
+	tt_tensor *x = NULL;
+
+	for (int i = 0; i < n && longest >= 0; i++) {
+		lengths[i] = bpe_encode(clip->bpe, texts[i], strlen(texts[i]), 0, ids + (size_t)i * context, context, NULL, err);
+		longest = lengths[i] < 0 ? -1 : lengths[i] > longest ? lengths[i] : longest;
+	}
+	if (longest > 0) {
+		rows = xcalloc((size_t)n * (size_t)longest, sizeof *rows);
+		for (int i = 0; i < n; i++)
+			for (int k = 0; k < longest; k++)
+				rows[(size_t)i * longest + k] = ids[(size_t)i * context + (k < lengths[i] ? k : lengths[i] - 1)];
+		x = tt_from_i64(clip->base.work, rows, TT_SHAPE(n, longest));
+	}
+	free(rows);
+	free(lengths);
+	free(ids);
+	return x;
+}
+
+static int embed_texts(struct model *m, const char *const *texts, int n, float *out, struct error *err)
+{
+	struct clip_model *clip = (struct clip_model *)m;
+	size_t width = (size_t)clip->config.projection;
+
+	for (int from = 0; from < n; from += TEXTS_AT_ONCE) {
+		int k = n - from < TEXTS_AT_ONCE ? n - from : TEXTS_AT_ONCE;
+		tt_mark start = tt_here(m->work);
+		tt_tensor *ids = encode(clip, texts + from, k, err);
+
+		if (!ids && tt_status_of(m->work) == TT_OK)
+			return -1;
+		if (take_vectors(m, clip_text_features(clip->net, m->work, ids, NULL), "texts", out + (size_t)from * width, (size_t)k * width, err) <
+		    0)
+			return -1;
+		tt_keep(m->work, start, NULL, 0);
+	}
+	return model_check(m, "texts", err);
+}
+
+static float logit_scale(const struct model *m)
+{
+	return ((const struct clip_model *)m)->logit_scale;
+}
+
+const struct model_ops clip_ops = {
+	.architecture = "clip",
+	.kind = MODEL_SCORES,
+	.size = sizeof(struct clip_model),
+	.configure = configure,
+	.load = load,
+	.finish = finish,
+	.prepare = prepare,
+	.embed_images = embed_images,
+	.embed_texts = embed_texts,
+	.logit_scale = logit_scale,
+};
