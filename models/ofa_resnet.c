@@ -29,6 +29,13 @@ struct ofa_stem {
 	int n_blocks;
 };
 
+/* The same values with the channels innermost in memory: convolutions over that layout are up to twice as fast in bf16, and the way to [B,h*w,C] is free. */
+static tt_tensor *channels_last(tt_pool *p, tt_tensor *x)
+{
+	x = tt_contiguous(p, tt_permute(p, x, TT_SHAPE(0, 2, 3, 1)));
+	return tt_permute(p, x, TT_SHAPE(0, 3, 1, 2));
+}
+
 /* ---- weights ---- */
 
 static void fold(struct conv *c, struct nn_source *s, tt_mark m)
@@ -51,7 +58,7 @@ static void fold(struct conv *c, struct nn_source *s, tt_mark m)
 	factor = tt_to(p, tt_from_f32(p, gamma, TT_SHAPE((int64_t)n, 1, 1, 1)), TT_F32, s->device);
 	offset = tt_to(p, tt_from_f32(p, beta, TT_SHAPE((int64_t)n)), TT_F32, s->device);
 	free(values);
-	c->w = tt_cast(p, tt_mul(p, c->w, factor), s->compute);
+	c->w = channels_last(p, tt_cast(p, tt_mul(p, c->w, factor), s->compute));
 	c->b = tt_cast(p, offset, s->compute);
 	c->gamma = c->beta = c->mean = c->var = NULL;
 	tt_keep(p, m, (tt_tensor *[]){c->w, c->b}, 2);
@@ -152,8 +159,9 @@ static tt_tensor *run_block(tt_pool *p, const struct bottleneck *b, tt_tensor *x
 tt_tensor *ofa_stem_run(const struct ofa_stem *stem, tt_pool *p, tt_tensor *pixels)
 {
 	tt_mark m = tt_here(p);
-	tt_tensor *x = tt_max_pool2d(p, tt_activate_(p, run_conv(p, &stem->first, pixels), TT_RELU), 3, 2, 1);
+	tt_tensor *x = tt_activate_(p, run_conv(p, &stem->first, channels_last(p, pixels)), TT_RELU);
 
+	x = tt_max_pool2d(p, x, 3, 2, 1);
 	tt_keep(p, m, &x, 1);
 	for (int i = 0; i < stem->n_blocks; i++) {
 		x = run_block(p, &stem->blocks[i], x);
