@@ -37,8 +37,7 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 {
 	struct clip_model *clip = (struct clip_model *)m;
 
-	if (clip_config_read(config, m->dir, &clip->config, err) < 0 ||
-	    preprocess_read_clip(m->dir, clip->config.image_size, &clip->preprocess, err) < 0)
+	if (clip_config_read(config, m->dir, &clip->config, err) < 0 || preprocess_load(m->dir, PREPROCESS_CLIP, &clip->preprocess, err) < 0)
 		return -1;
 	clip->bpe = bpe_load_clip(m->dir, err);
 	if (!clip->bpe)
