@@ -66,24 +66,33 @@ char *golden_data(const struct golden *g, const char *name)
 	return path;
 }
 
+/* The length of what stands at text: a string, a number's digits, or one byte. */
+static size_t token_length(const char *text, size_t size)
+{
+	size_t n = 1;
+
+	if (*text == '"') {
+		while (n < size && text[n] != '"')
+			n += text[n] == '\\' ? 2 : 1;
+		return n < size ? n + 1 : size;
+	}
+	while (isdigit((unsigned char)*text) && n < size && (isalnum((unsigned char)text[n]) || strchr(".+-", text[n])))
+		n++;
+	return n;
+}
+
 /* Puts quotes around whole numbers of more than 18 digits: seeds go up to 2^64-1, which JSON allows and the parser's integers do not hold. */
 static char *quote_large(const char *text, size_t size, size_t *length)
 {
 	struct buffer out = {0};
-	bool inside = false;
+	size_t n;
 
-	for (size_t i = 0; i < size;) {
-		size_t digits = 0;
-
-		if (text[i] == '"' && (i == 0 || text[i - 1] != '\\'))
-			inside = !inside;
-		while (!inside && i + digits < size && isdigit((unsigned char)text[i + digits]))
-			digits++;
-		if (digits > 18 && !strchr(".eE", text[i + digits]) && (i == 0 || !strchr(".-+eE", text[i - 1])))
-			buffer_printf(&out, "\"%.*s\"", (int)digits, text + i);
+	for (size_t i = 0; i < size; i += n) {
+		n = token_length(text + i, size - i);
+		if (n > 18 && strspn(text + i, "0123456789") == n)
+			buffer_printf(&out, "\"%.*s\"", (int)n, text + i);
 		else
-			buffer_add(&out, text + i, digits ? digits : 1);
-		i += digits ? digits : 1;
+			buffer_add(&out, text + i, n);
 	}
 	*length = out.length;
 	return out.text;
@@ -100,7 +109,7 @@ static json_t *fixture_read(const char *path, struct error *err)
 		return NULL;
 	text = quote_large(raw, size, &length);
 	free(raw);
-	root = json_loadb(text ? text : "", length, JSON_REJECT_DUPLICATES, &why);
+	root = json_loadb(text ? text : "", length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
 	free(text);
 	return root ? root : fail_null(err, E_FORMAT, "%s: line %d: %s", path, why.line, why.text);
 }
