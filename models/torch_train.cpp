@@ -149,7 +149,7 @@ struct tt_adamw *tt_adamw_create(tt_tensor *const *parameters, int n, double bet
 	try {
 		std::unique_ptr<tt_adamw> o(new tt_adamw{{}, beta1, beta2, eps, weight_decay});
 		for (int i = 0; i < n; i++) {
-			need(parameters[i] && parameters[i]->value.requires_grad(), "not a parameter");
+			need(parameters[i] && parameters[i]->value.is_leaf() && parameters[i]->value.requires_grad(), "not a parameter");
 			const at::Tensor x = parameters[i]->value, data = x.detach();
 			o->states.push_back({x, at::zeros_like(data), at::zeros_like(data)});
 		}
