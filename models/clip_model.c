@@ -39,6 +39,9 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 
 	if (clip_config_read(config, m->dir, &clip->config, err) < 0 || preprocess_load(m->dir, PREPROCESS_CLIP, &clip->preprocess, err) < 0)
 		return -1;
+	if (!clip->preprocess.crop && !clip->preprocess.squash)
+		return fail(err, E_MODEL, "%s/preprocessor_config.json: neither crops nor squashes pictures to the square that CLIP needs", m->dir);
+	preprocess_set_size(&clip->preprocess, clip->config.image_size);
 	clip->bpe = bpe_load_clip(m->dir, err);
 	if (!clip->bpe)
 		return -1;
