@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- flags
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wno-unused-parameter -Wno-missing-field-initializers
-CWARN := $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
+CWARN = $(WARN) -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
 ifeq ($(WERROR),1)
 WARN += -Werror
 endif
@@ -95,7 +95,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
 SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(wildcard tests/screen/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-TEST_SUPPORT := $(wildcard tests/support/*.c)
+TEST_SUPPORT := $(filter-out tests/support/fake_library.c,$(wildcard tests/support/*.c))
 SUPPORT_LIB := $(BUILD)/libsupport.a
 GOLDEN_SRC := $(wildcard tests/golden/*.c)
 
@@ -180,10 +180,125 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT_LIB) $(PLAIN_LIB) $(COR
 	$(link)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)
 
+# The fake models as the program can load them: VRAMBLE_LIBRARY=$(BUILD)/tests/libfake-models.so
+FAKE_SO := $(BUILD)/tests/libfake-models.so
+$(FAKE_SO): $(call obj,tests/support/fake_library.c tests/support/fake_models.c) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+
 .SECONDARY:
 
 tools: $(if $(wildcard models/picturebook/demo.c),$(BUILD)/demo-scenes)
+
+# ---------------------------------------------------------------- the two commands
+# Packages may only just have been installed, so what needs them runs in a second make that looks again.
+SUB = $(MAKE) --no-print-directory
+DEMO_FOLDER := $(BUILD)/demo
+
+deps:
+	@.ci/deps build
+
+demo:
+	@.ci/deps build
+	@$(SUB) all $(DEMO_FOLDER)/.done
+	$(BUILD)/vramble $(DEMO_FOLDER)
+
+$(DEMO_FOLDER)/.done: $(BUILD)/demo-scenes
+	$(Q)$(BUILD)/demo-scenes $(DEMO_FOLDER) && touch $@
+
+check:
+	@.ci/deps check
+	@$(SUB) check-now
+
+# Third-party vocabularies for the tokenizers' goldens; those skip without.
+export VRAMBLE_DATA ?= $(patsubst %/clip/vocab.json,%,$(firstword $(wildcard tests/data/clip/vocab.json ../*/data/clip/vocab.json)))
+GOLDEN_FAST := $(wildcard tests/golden/*/small.json tests/golden/*/tokenizer.json tests/golden/*/preprocess.json tests/golden/*/search.json)
+GOLDEN_FULL := $(wildcard tests/golden/*/full.json)
+FAKE_MODELS := $(if $(wildcard tests/support/fake_library.c),$(BUILD)/tests/libfake-models.so)
+CHECKED = $(UNIT_TESTS) $(TORCH_TESTS) $(SCREEN_TESTS) $(FUZZERS)
+
+.PHONY: check-now check-full-now check-arrows check-clang check-asan check-tsan fuzz
+tests: all $(CHECKED) $(BUILD)/golden $(FAKE_MODELS) $(DEMO_FOLDER)/.done
+
+check-now: tests
+	@tests/arrows
+	@tests/run $(BUILD) $(UNIT_TESTS) $(TORCH_TESTS) "$(BUILD)/golden $(GOLDEN_FAST)" \
+		"$(BUILD)/golden --precision bf16 $(filter %/small.json,$(GOLDEN_FAST))" $(FUZZERS:%="% -runs 2000 -seed 1") $(SCREEN_TESTS)
+
+# The reference networks at their real sizes: minutes.
+check-full:
+	@.ci/deps check
+	@$(SUB) check-full-now
+check-full-now: tests
+	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)"
+
+# Longer fuzzing: make fuzz RUNS=100000
+RUNS ?= 100000
+fuzz: $(FUZZERS)
+	@TEST_TIMEOUT=3600 tests/run $(BUILD) $(FUZZERS:%="% -runs $(RUNS) -seed 7")
+
+# ---------------------------------------------------------------- sanitizers and lint
+# libtorch leaks at exit by design, and OpenMP's barriers are invisible to TSan: see the suppression files.
+asan:
+	@$(SUB) BUILD=build-asan SANITIZE=address check-sanitized
+tsan:
+	@$(SUB) BUILD=build-tsan SANITIZE=thread check-sanitized
+.PHONY: check-sanitized
+check-sanitized: tests
+	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+		UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=1 \
+		TEST_TIMEOUT=1500 tests/run $(BUILD) $(UNIT_TESTS) $(FUZZERS:%="% -runs 500 -seed 1") $(SCREEN_TESTS)
+
+# Format, arrows, both compilers with warnings as errors, static analysis, man pages.
+FORMATTED := $(wildcard core/*.[ch] models/*.[ch] models/*.cpp models/picturebook/*.[ch] tui/*.[ch] tests/*/*.[ch])
+.PHONY: lint-now
+lint:
+	@.ci/deps lint
+	@$(SUB) lint-now
+lint-now:
+	@tests/arrows
+	$(call say,FORMAT,"clang-format")
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+	@$(SUB) BUILD=build-gcc WERROR=1 OPT=-O2 tests
+	@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests
+	@$(SUB) BUILD=build-headless SCREEN=0 WERROR=1 OPT=-O1 all
+	$(call say,CHECK,"cppcheck")
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability --suppressions-list=tests/cppcheck.supp \
+		-D_GNU_SOURCE -I. core models tui
+	$(Q)for page in man/*; do mandoc -T lint -W warning $$page || exit 1; done
+
+# ---------------------------------------------------------------- the bundled models, benches, installing
+train: $(BUILD)/train
+	OMP_WAIT_POLICY=PASSIVE $(BUILD)/train all --out models/picturebook
+
+bench:
+	@.ci/deps check
+	@$(SUB) bench-now
+.PHONY: bench-now
+bench-now: all
+	@tests/bench/run $(BUILD)
+
+MODEL_FILES = $(wildcard models/picturebook/clip/* models/picturebook/ofa/* models/picturebook/bert/* models/picturebook/*.txt models/picturebook/README.md)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/vramble $(DESTDIR)$(PREFIX)/share/vramble/themes $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/vramble
+	install -m755 $(MODELS_SO) $(DESTDIR)$(PREFIX)/lib/vramble/
+	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/vramble/themes/
+	install -m644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	for f in $(MODEL_FILES:models/%=%); do install -Dm644 models/$$f $(DESTDIR)$(PREFIX)/share/vramble/$$f || exit 1; done
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/bin/vramble $(DESTDIR)$(PREFIX)/lib/vramble $(DESTDIR)$(PREFIX)/share/vramble $(DESTDIR)$(PREFIX)/share/man/man1/vramble.1
+
 clean:
 	rm -rf $(BUILD)
+help:
+	@echo "make demo        install what is missing, build, open the bundled demo"
+	@echo "make check       install what is missing, build, run the tests"
+	@echo "make             build        make deps   install what a build needs"
+	@echo "make check-full  reference networks at their real sizes"
+	@echo "make asan, tsan  unit and screen tests under sanitizers"
+	@echo "make lint        format, arrows, gcc and clang with warnings as errors, cppcheck, man pages"
+	@echo "make fuzz bench train install uninstall clean"
+	@echo "SCREEN=0 headless; TORCH_DIR=… another libtorch; PREFIX= DESTDIR= BUILD= V=1"
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
