@@ -185,6 +185,7 @@ FAKE_SO := $(BUILD)/tests/libfake-models.so
 $(FAKE_SO): $(call obj,tests/support/fake_library.c tests/support/fake_models.c) $(CORE_LIB)
 	$(link)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
+$(SCREEN_TESTS): | $(FAKE_SO)
 
 .SECONDARY:
 

@@ -1,0 +1,467 @@
+/* fake_models.c - see fake_models.h. */
+#include "tests/support/fake_models.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/image.h"
+#include "core/mem.h"
+
+struct model {
+	struct model_info info;
+	enum precision precision;
+};
+
+struct fake fake = {.bad_blue = -1, .steps = 1};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static const char *const colours[3] = {"red", "green", "blue"};
+static const int64_t weights[MODEL_KINDS] = {300 << 20, 700 << 20, 400 << 20};
+
+void fake_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void fake_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void fake_reset(void)
+{
+	fake_lock();
+	fake = (struct fake){.bad_blue = -1, .steps = 1};
+	fake_unlock();
+}
+
+void fake_hold(enum model_kind kind, bool hold)
+{
+	fake_lock();
+	fake.hold[kind] = hold;
+	pthread_cond_broadcast(&changed);
+	fake_unlock();
+}
+
+void fake_await_held(enum model_kind kind)
+{
+	fake_lock();
+	while (!fake.holding[kind])
+		pthread_cond_wait(&changed, &lock);
+	fake_unlock();
+}
+
+const struct model_library *fake_open(void *ctx, struct error *err)
+{
+	bool failing;
+
+	fake_lock();
+	failing = fake.fail_library;
+	fake_unlock();
+	return failing ? fail_null(err, E_MODEL, "the fake library was told to fail") : &fake_library;
+}
+
+/* ---------------------------------------------------------------- running */
+
+static int ask(const struct model_control *control)
+{
+	return control && control->check ? control->check(control->ctx) : 0;
+}
+
+static void wait_us(long us)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += us * 1000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&changed, &lock, &until);
+}
+
+static bool is_held(enum model_kind kind, bool texts)
+{
+	return fake.hold[kind] || (texts && fake.hold_texts);
+}
+
+static int stopped(struct error *err)
+{
+	fake_lock();
+	fake.cancelled++;
+	fake_unlock();
+	return fail(err, E_CANCELLED, "stopped");
+}
+
+/* A held run goes on asking check, as a real one does at every half layer. */
+static int stay_held(enum model_kind kind, bool texts, const struct model_control *control, struct error *err)
+{
+	fake_lock();
+	while (is_held(kind, texts)) {
+		int stop;
+
+		fake.holding[kind]++;
+		pthread_cond_broadcast(&changed);
+		wait_us(500);
+		fake_unlock();
+		stop = ask(control);
+		fake_lock();
+		fake.holding[kind]--;
+		if (stop) {
+			fake_unlock();
+			return stopped(err);
+		}
+	}
+	fake_unlock();
+	return 0;
+}
+
+static int take_steps(enum model_kind kind, bool texts, int n, const struct model_control *control, struct error *err)
+{
+	int steps, fits;
+
+	fake_lock();
+	steps = fake.steps;
+	fits = fake.fits[kind];
+	if (n > fake.largest[kind])
+		fake.largest[kind] = n;
+	fake_unlock();
+	if (stay_held(kind, texts, control, err) < 0)
+		return -1;
+	if (fits && n > fits) {
+		fake_lock();
+		if (!fake.smallest_failed[kind] || n < fake.smallest_failed[kind])
+			fake.smallest_failed[kind] = n;
+		fake_unlock();
+		return fail(err, E_MEMORY, "fake: %d is more than %d", n, fits);
+	}
+	for (int i = 0; i < steps; i++) {
+		if (ask(control))
+			return stopped(err);
+		fake_lock();
+		fake.running++;
+		if (fake.running > fake.most_running)
+			fake.most_running = fake.running;
+		if (fake.step_us)
+			wait_us(fake.step_us);
+		fake.running--;
+		fake_unlock();
+	}
+	return 0;
+}
+
+static void unit(float *v)
+{
+	double sum = 0;
+
+	for (int i = 0; i < FAKE_DIM; i++)
+		sum += (double)v[i] * v[i];
+	for (int i = 0; i < FAKE_DIM; i++)
+		v[i] = (float)(v[i] / sqrt(sum));
+}
+
+static int look_at(const struct pixels *const *pictures, int n, struct error *err)
+{
+	int bad;
+
+	fake_lock();
+	bad = fake.bad_blue;
+	for (int i = 0; i < n; i++)
+		if (fake.seen_n < FAKE_SEEN)
+			fake.seen[fake.seen_n++] = (int)pictures[i]->data[FAKE_BLUE];
+	fake_unlock();
+	for (int i = 0; i < n; i++) {
+		if (pictures[i]->width != pictures[0]->width || pictures[i]->height != pictures[0]->height)
+			return fail(err, E_MODEL, "fake: a batch of different shapes");
+		if ((int)pictures[i]->data[FAKE_BLUE] == bad)
+			return fail(err, E_MODEL, "fake: cannot look at this picture");
+	}
+	return 0;
+}
+
+static int embed_images(struct model *m, const struct pixels *const *pictures, int n, float *out, const struct model_control *control,
+			struct error *err)
+{
+	fake_lock();
+	fake.image_calls++;
+	fake.images += n;
+	fake_unlock();
+	if (take_steps(MODEL_SCORES, false, n, control, err) < 0 || look_at(pictures, n, err) < 0)
+		return -1;
+	for (int i = 0; i < n; i++) {
+		float *v = out + (size_t)i * FAKE_DIM;
+
+		for (int k = 0; k < FAKE_DIM; k++)
+			v[k] = k < 3 ? pictures[i]->data[k] / 255 : k == 3 ? 0.1f : 0;
+		unit(v);
+	}
+	return 0;
+}
+
+static int embed_texts(struct model *m, const char *const *texts, int n, float *out, const struct model_control *control, struct error *err)
+{
+	fake_lock();
+	fake.text_calls++;
+	fake.texts += n;
+	fake_unlock();
+	if (take_steps(MODEL_SCORES, true, n, control, err) < 0)
+		return -1;
+	for (int i = 0; i < n; i++) {
+		float *v = out + (size_t)i * FAKE_DIM;
+
+		for (int k = 0; k < FAKE_DIM; k++)
+			v[k] = k < 3 && strstr(texts[i], colours[k]) ? 1.0f : 0;
+		v[4 + strlen(texts[i]) % 4] = 0.2f;
+		unit(v);
+	}
+	return 0;
+}
+
+static float logit_scale(const struct model *m)
+{
+	return 100;
+}
+
+static void say(const struct pixels *picture, const struct caption_options *options, int row, struct caption *out)
+{
+	const float *mean = picture->data;
+	int most = mean[1] > mean[0] ? 1 : 0;
+	size_t end = 0;
+
+	if (mean[2] > mean[most])
+		most = 2;
+	*out = (struct caption){.score = -0.5f};
+	snprintf(out->text, sizeof out->text, "a picture that is mostly %s", colours[most]);
+	for (const char *s = out->text; *s; s++) {
+		char part[sizeof out->text];
+
+		if (s[1] && s[1] != ' ')
+			continue;
+		end = (size_t)(s - out->text) + 1;
+		snprintf(part, sizeof part, "%.*s", (int)end, out->text);
+		out->tokens++;
+		if (options->on_text)
+			options->on_text(options->ctx, row, part, out->tokens);
+	}
+}
+
+static int caption(struct model *m, const struct pixels *const *pictures, int n, const struct caption_options *options, struct caption *out,
+		   const struct model_control *control, struct error *err)
+{
+	fake_lock();
+	fake.caption_calls++;
+	fake.captions += n;
+	fake.beams = options->beams;
+	fake_unlock();
+	if (take_steps(MODEL_CAPTION, false, n, control, err) < 0 || look_at(pictures, n, err) < 0)
+		return -1;
+	for (int i = 0; i < n; i++)
+		say(pictures[i], options, i, &out[i]);
+	return 0;
+}
+
+static int classify(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, const struct model_control *control,
+		    struct error *err)
+{
+	fake_lock();
+	fake.nli_calls++;
+	fake.pairs += n;
+	fake_unlock();
+	if (take_steps(MODEL_NLI, false, n, control, err) < 0)
+		return -1;
+	for (int i = 0; i < n; i++) {
+		out[i] = (struct verdict){0.05f, 0.9f, 0.05f};
+		for (int k = 0; k < 3; k++)
+			if (strstr(pairs[i].hypothesis, colours[k]))
+				out[i] = strstr(pairs[i].premise, colours[k]) ? (struct verdict){0.9f, 0.08f, 0.02f}
+									      : (struct verdict){0.02f, 0.08f, 0.9f};
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static int start(int threads, struct error *err)
+{
+	return 0;
+}
+
+static const char *version(void)
+{
+	return "fake 1.0";
+}
+
+static int devices(void)
+{
+	return 0;
+}
+
+static int device(int number, struct device_info *out)
+{
+	*out = (struct device_info){.name = "CPU, fake", .bf16 = true};
+	return 0;
+}
+
+static enum model_kind kind_of(const char *name)
+{
+	return strstr(name, "clip") ? MODEL_SCORES : strstr(name, "bert") || strstr(name, "nli") ? MODEL_NLI : MODEL_CAPTION;
+}
+
+static int inspect(const char *dir, struct model_info *out, struct error *err)
+{
+	static const char *const architecture[MODEL_KINDS] = {"clip", "ofa", "bert"};
+	const char *slash = strrchr(dir, '/'), *name = slash ? slash + 1 : dir;
+
+	*out = (struct model_info){.kind = kind_of(name), .precision = "fp32", .tensors = 100, .context = 77, .vocabulary = 1000};
+	snprintf(out->architecture, sizeof out->architecture, "%s", architecture[out->kind]);
+	snprintf(out->name, sizeof out->name, "%s", name);
+	out->weight_bytes = weights[out->kind];
+	out->parameters = out->weight_bytes / 4;
+	out->image_size = out->kind == MODEL_NLI ? 0 : out->kind == MODEL_SCORES ? 224 : 480;
+	out->image_step = out->kind == MODEL_CAPTION ? 16 : 0;
+	out->image_max = out->kind == MODEL_CAPTION ? 672 : out->image_size;
+	out->embed_size = out->kind == MODEL_SCORES ? FAKE_DIM : 0;
+	return 0;
+}
+
+static struct model *open_model(const char *dir, int number, enum precision precision, int owner, const struct model_control *control,
+				struct error *err)
+{
+	struct model *m;
+	bool failing;
+
+	fake_lock();
+	failing = fake.fail_open[owner];
+	fake.opened[owner]++;
+	fake.precision[owner] = precision;
+	fake_unlock();
+	if (failing)
+		return fail_null(err, E_MODEL, "%s: the fake model was told to fail", dir);
+	m = xcalloc(1, sizeof *m);
+	inspect(dir, &m->info, err);
+	m->precision = precision == PRECISION_AUTO ? PRECISION_FP32 : precision;
+	for (int i = 0; i <= 4; i++)
+		if (control && control->progress)
+			control->progress(control->ctx, m->info.weight_bytes * i / 4, m->info.weight_bytes);
+	return m;
+}
+
+static void close_model(struct model *m)
+{
+	if (!m)
+		return;
+	fake_lock();
+	fake.closed[m->info.kind]++;
+	fake_unlock();
+	free(m);
+}
+
+static const struct model_info *info(const struct model *m)
+{
+	return &m->info;
+}
+
+static enum precision precision_of(const struct model *m)
+{
+	return m->precision;
+}
+
+static int set_precision(struct model *m, enum precision precision, struct error *err)
+{
+	bool failing;
+
+	fake_lock();
+	failing = fake.fail_precision;
+	fake.precisions++;
+	fake_unlock();
+	if (failing)
+		return fail(err, E_MODEL, "fake: no");
+	m->precision = precision == PRECISION_AUTO ? PRECISION_FP32 : precision;
+	fake_lock();
+	fake.precision[m->info.kind] = m->precision;
+	fake_unlock();
+	return 0;
+}
+
+static int prepare(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err)
+{
+	size_t count = (size_t)image->width * (size_t)image->height;
+
+	fake_lock();
+	fake.prepares++;
+	if (m->info.kind == MODEL_CAPTION)
+		fake.image_size = image_size;
+	fake_unlock();
+	/* Tall pictures and wide ones differ in shape, so that they cannot share a batch; the mean colour stands in the first three values. */
+	*out = (struct pixels){.channels = 3, .height = image->height > image->width ? 2 : 1, .width = 2};
+	out->data = xcalloc((size_t)(out->channels * out->height * out->width), sizeof *out->data);
+	for (int k = 0; k < 3; k++) {
+		double sum = 0;
+
+		for (size_t i = 0; i < count; i++)
+			sum += image->rgb[i * 3 + (size_t)k];
+		out->data[k] = (float)(sum / (double)count);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- memory */
+
+static void memory(int number, struct memory_reading *out)
+{
+	*out = (struct memory_reading){.device_total = 16LL << 30, .device_free = 9LL << 30, .cached = 200 << 20};
+	fake_lock();
+	out->cap = fake.cap;
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		out->owner[i] = fake.opened[i] > fake.closed[i] ? weights[i] : 0;
+		out->used += out->owner[i];
+	}
+	out->used += (int64_t)fake.running * (150 << 20);
+	out->peak = out->used;
+	fake_unlock();
+}
+
+static void memory_reset_peak(int number)
+{
+}
+
+static void memory_set_cap(int number, int64_t bytes)
+{
+	fake_lock();
+	fake.cap = bytes;
+	fake_unlock();
+}
+
+static void memory_trim(int number)
+{
+	fake_lock();
+	fake.trims++;
+	fake_unlock();
+}
+
+const struct model_library fake_library = {
+	.abi = MODEL_LIBRARY_ABI,
+	.start = start,
+	.version = version,
+	.devices = devices,
+	.device = device,
+	.inspect = inspect,
+	.open = open_model,
+	.close = close_model,
+	.info = info,
+	.precision = precision_of,
+	.set_precision = set_precision,
+	.prepare = prepare,
+	.embed_images = embed_images,
+	.embed_texts = embed_texts,
+	.logit_scale = logit_scale,
+	.caption = caption,
+	.classify = classify,
+	.memory = memory,
+	.memory_reset_peak = memory_reset_peak,
+	.memory_set_cap = memory_set_cap,
+	.memory_trim = memory_trim,
+};

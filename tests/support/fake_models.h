@@ -1,0 +1,55 @@
+/* fake_models.h - a model library without libtorch, for tests: deterministic, fast, and as troublesome as it is told to be.
+ *
+ * It sees a picture's mean colour. CLIP puts pictures and texts that name "red", "green" or "blue" into one space, the captioner says "a picture that is
+ * mostly red …", the NLI model compares colour words. Everything is counted in `fake`; its members are changed and read between fake_lock and fake_unlock,
+ * or before the engine starts.
+ *
+ *	fake_reset();
+ *	options.open_library = fake_open;
+ */
+#ifndef TESTS_SUPPORT_FAKE_MODELS_H
+#define TESTS_SUPPORT_FAKE_MODELS_H
+
+#include "core/model.h"
+
+enum { FAKE_DIM = 8, FAKE_SEEN = 4096, FAKE_RED = 0, FAKE_GREEN = 1, FAKE_BLUE = 2 };
+
+struct fake {
+	/* orders */
+	bool fail_library; /* fake_open fails */
+	bool fail_open[MODEL_KINDS];
+	bool fail_precision;    /* set_precision fails */
+	bool hold[MODEL_KINDS]; /* runs stay in their first step until this is lifted, or are cancelled; see fake_release */
+	bool hold_texts;        /* the same for embed_texts alone */
+	int fits[MODEL_KINDS];  /* larger batches run out of memory; 0 = all fit */
+	int bad_blue;           /* a picture whose mean blue is this fails its whole batch; -1 = none */
+	int steps;              /* calls of check per run, at least 1 */
+	int step_us;            /* a step takes so long, to be looked at or to be interrupted */
+	/* records */
+	int opened[MODEL_KINDS], closed[MODEL_KINDS];
+	int image_calls, text_calls, caption_calls, nli_calls, prepares, trims, precisions;
+	int images, texts, captions, pairs;
+	int largest[MODEL_KINDS]; /* batch */
+	int smallest_failed[MODEL_KINDS];
+	int cancelled;               /* runs that check stopped */
+	int holding[MODEL_KINDS];    /* runs that are held now */
+	int running, most_running;   /* runs inside a step at the same time */
+	int seen[FAKE_SEEN], seen_n; /* mean blue of the pictures that CLIP or the captioner took, in order */
+	int64_t cap;
+	int image_size; /* of the last captioner's prepare */
+	int beams;
+	enum precision precision[MODEL_KINDS];
+};
+extern struct fake fake;
+
+extern const struct model_library fake_library;
+
+void fake_reset(void);
+void fake_lock(void);
+void fake_unlock(void);
+const struct model_library *fake_open(void *ctx, struct error *err);
+void fake_hold(enum model_kind kind, bool hold);
+/* Waits until a run of that kind is held. */
+void fake_await_held(enum model_kind kind);
+
+#endif
