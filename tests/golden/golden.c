@@ -35,7 +35,7 @@ char *golden_file(const struct golden *g, const char *name)
 /* "<base>/<name>" if it can be read, else NULL */
 static char *readable(const char *base, const char *name)
 {
-	char *path = base ? xasprintf("%s/%s", base, name) : NULL;
+	char *path = base && *base ? xasprintf("%s/%s", base, name) : NULL;
 
 	if (path && access(path, R_OK) == 0)
 		return path;
@@ -239,6 +239,10 @@ int main(int argc, char **argv)
 		execv("/proc/self/exe", argv);
 	if (read_arguments(argc, argv, &g) < 0 || start(&g) < 0)
 		return 2;
+	if (g.device == TT_CPU && g.precision == PRECISION_BF16 && !tt_cpu_has_bf16()) {
+		puts("skipped: this CPU has no bf16 instructions");
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++)
 		signal(deadly[i], on_signal);
 	mem_exhausted = golden_weights_remove;
