@@ -80,7 +80,7 @@ static void test_one_picture_gets_every_answer_once(void **state)
 	bench_await_quiet(&bench);
 	for (int kind = EV_INFO; kind <= EV_RANKING; kind++)
 		if (kind != EV_TOKENS)
-			assert_in_range(bench.of[7][kind], 1, kind == EV_INFO ? 2 : 1);
+			assert_in_range(bench.of[7][kind], 1, kind == EV_INFO ? 3 : 1);
 	assert_int_equal(bench.of[7][EV_TOKENS], 6);
 	assert_string_equal(bench.caption[7], "a picture that is mostly green");
 	assert_int_equal(bench.best[7], 1);
@@ -647,7 +647,6 @@ static void random_operation(unsigned *seed, int n)
 	static const char *const words[] = {"red", "green", "blue", "a boat", "a house"};
 	uint32_t id = (uint32_t)rand_r(seed) % (uint32_t)n;
 	struct engine_settings settings;
-	struct engine_status status;
 	const char *some[3];
 
 	switch (rand_r(seed) % 12) {
@@ -675,11 +674,10 @@ static void random_operation(unsigned *seed, int n)
 			engine_forget(bench.engine);
 		break;
 	case 5:
-		/* Now and then the engine gets to its work. */
-		engine_status(bench.engine, &status);
-		if (status.pending)
-			bench_await(&bench, EV_CAPTION, bench.count[EV_CAPTION] + (status.lane[MODEL_CAPTION].queued > 3));
 		bench_check_sums(&bench);
+		/* Now and then the engine gets to its work. */
+		if (rand_r(seed) % 10 == 0)
+			bench_await_quiet(&bench);
 		break;
 	default:
 		bench_submit(&bench, id, (enum engine_priority)(rand_r(seed) % 3), 1 + rand_r(seed) % 3);
