@@ -4,9 +4,11 @@
 
 #include <jansson.h>
 
+#include "models/beam.h"
+#include "models/bpe.h"
 #include "models/nn.h"
 
-enum { OFA_STAGES = 3 };
+enum { OFA_STAGES = 3, OFA_PATCH = 16 }; /* pixels a side that one patch stands for */
 
 struct ofa_config {
 	int d_model, vocabulary, positions;
@@ -39,5 +41,18 @@ struct ofa_memory {
 int ofa_encode(const struct ofa_net *net, tt_pool *p, tt_tensor *pixels, tt_tensor *ids, bool trace, struct ofa_memory *out);
 /* Teacher forcing: ids [B,L] -> logits [B,L,V] fp32. Used by training and tests. */
 tt_tensor *ofa_decode(const struct ofa_net *net, tt_pool *p, const struct ofa_memory *memory, tt_tensor *ids);
+
+/* Decoding one token at a time for all rows of beam_search, with caches: keys and values of the tokens so far per row, those of the picture once per
+ * picture. Its tensors are in pool p, made after those of memory, and nothing else may be made there until the search is over. */
+struct ofa_decoding;
+
+struct ofa_decoding *ofa_decoding_create(const struct ofa_net *net, tt_pool *p, const struct ofa_memory *memory, int max_length);
+void ofa_decoding_destroy(struct ofa_decoding *d); /* not the tensors; NULL is fine */
+/* See beam_step_function. The pool's errors (also of create) come out here. */
+int ofa_decoding_step(struct ofa_decoding *d, const struct beam_step *step, struct error *err);
+
+/* The caption that n generated ids stand for: decoded, without blanks around it and, in English, without ASCII punctuation, as the published pipeline
+ * does it. whole: false leaves out a character whose last bytes are still to come. malloc'd. */
+char *ofa_caption_text(const struct bpe *bpe, const int32_t *ids, size_t n, bool english, bool whole);
 
 #endif

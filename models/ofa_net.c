@@ -425,15 +425,22 @@ static void find_padding(const struct ofa_net *net, tt_pool *p, tt_tensor *ids, 
 	free(keep);
 }
 
-static int check_sizes(const struct ofa_net *net, tt_pool *p, int64_t h, int64_t w, int64_t tokens)
+int ofa_check_tokens(const struct ofa_net *net, tt_pool *p, int64_t n)
 {
-	int bucket = net->config.image_bucket, places = net->config.positions < OFA_BUCKET_REACH ? net->config.positions : OFA_BUCKET_REACH;
+	int places = net->config.positions < OFA_BUCKET_REACH ? net->config.positions : OFA_BUCKET_REACH;
 
-	if (h > bucket || w > bucket)
-		tt_fail(p, "the picture's grid of %dx%d patches is larger than the model's %dx%d; use an image size up to %d", (int)h, (int)w, bucket,
-			bucket, bucket * 16);
-	else if (tokens < 1 || tokens > places)
-		tt_fail(p, "%d tokens where the model takes 1 to %d", (int)tokens, places);
+	if (n < 1 || n > places)
+		tt_fail(p, "%lld tokens where the model takes 1 to %d", (long long)n, places);
+	return tt_status_of(p) == TT_OK ? 0 : -1;
+}
+
+static int check_grid(const struct ofa_net *net, tt_pool *p, int64_t h, int64_t w)
+{
+	int side = net->config.image_bucket;
+
+	if (h > side || w > side)
+		tt_fail(p, "a grid of %lldx%lld patches is larger than the model's %dx%d; use an image size up to %d", (long long)h, (long long)w,
+			side, side, side * OFA_PATCH);
 	return tt_status_of(p) == TT_OK ? 0 : -1;
 }
 
@@ -453,7 +460,7 @@ int ofa_encode(const struct ofa_net *net, tt_pool *p, tt_tensor *pixels, tt_tens
 	struct scene s = {.h = tt_size(features, 2), .w = tt_size(features, 3), .tokens = tt_size(ids, 1)};
 
 	*out = (struct ofa_memory){0};
-	if (check_sizes(net, p, s.h, s.w, s.tokens) < 0)
+	if (check_grid(net, p, s.h, s.w) < 0 || ofa_check_tokens(net, p, s.tokens) < 0)
 		return -1;
 	find_padding(net, p, ids, s.h * s.w, &s.key_bias, &live);
 	x = ofa_embed(net, p, tt_to(p, ids, TT_I64, net->device), e->types ? tt_select(p, e->types, 0, 0) : NULL, &e->text_norm);
@@ -506,7 +513,7 @@ tt_tensor *ofa_decode(const struct ofa_net *net, tt_pool *p, const struct ofa_me
 	tt_tensor *places, *absolute, *across, *x, *keep[3];
 	tt_mark m = tt_here(p);
 
-	if (check_sizes(net, p, 0, 0, length) < 0)
+	if (ofa_check_tokens(net, p, length) < 0)
 		return NULL;
 	places = ofa_decoder_positions(net, p, length);
 	absolute = ofa_position_bias(net, p, &o->self_pos_q, &o->self_pos_k, places, places, heads);

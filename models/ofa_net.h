@@ -78,6 +78,8 @@ int64_t ofa_token_bucket(int bucket, int64_t r);
 /* The table row for two image position ids (row*bucket+col+1; 0 is the id that stands for no place). */
 int64_t ofa_image_bucket(int bucket, int64_t query, int64_t key);
 
+/* Fails the pool when the position tables do not reach to n tokens. 0/-1. */
+int ofa_check_tokens(const struct ofa_net *net, tt_pool *p, int64_t n);
 /* Text ids [...] -> normed embeddings [...,d] fp32; type: added before the norm, or NULL. */
 tt_tensor *ofa_embed(const struct ofa_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *type, const struct nn_norm *norm);
 /* Normed position vectors of the decoder's first n places, [1,n,d] fp32. */
