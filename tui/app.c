@@ -127,7 +127,6 @@ static void lay_out(struct app *a)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row && size.ws_col)
 		resizeterm(size.ws_row, size.ws_col);
 	a->layout = layout_compute(LINES, COLS);
-	preview_reset(a->preview);
 	app_select(a, a->row);
 	a->repaint = true;
 	clearok(stdscr, TRUE);
@@ -266,6 +265,25 @@ static int open_all(struct app *a, char *const *paths, int n, struct error *err)
 	return 0;
 }
 
+static int open_screen(struct app *a, struct error *err)
+{
+	struct error bad;
+
+	if (terminal_start(a->config->colour, a->config->cell_aspect, &a->terminal, err) < 0)
+		return -1;
+	mem_exhausted = terminal_stop;
+	a->canvas = (struct canvas){.utf8 = a->terminal.utf8, .symbols = a->terminal.utf8 && !a->terminal.console};
+	if (load_theme(a, &bad) < 0) {
+		a->theme = theme_plain();
+		a->canvas.theme = a->theme;
+		app_say(a, ROLE_ERROR, "%s", bad.text);
+	}
+	a->preview = preview_create(&a->terminal, err);
+	a->layout = layout_compute(LINES, COLS);
+	a->repaint = true;
+	return a->preview ? 0 : -1;
+}
+
 static void close_all(struct app *a)
 {
 	engine_destroy(a->engine);
@@ -296,22 +314,13 @@ int app_run(struct config *config, char *const *paths, int n)
 	struct error err;
 
 	runtime_prepare(config->threads);
-	if (open_all(&a, paths, n, &err) < 0 || terminal_start(config->colour, config->cell_aspect, &a.terminal, &err) < 0) {
+	if (open_all(&a, paths, n, &err) < 0 || open_screen(&a, &err) < 0) {
+		terminal_stop();
 		complain("%s", err.text);
 		close_all(&a);
 		return exit_code_for(&err);
 	}
-	mem_exhausted = terminal_stop;
 	start_log(&a);
-	a.canvas.utf8 = a.terminal.utf8;
-	if (load_theme(&a, &err) < 0) {
-		a.theme = theme_plain();
-		a.canvas.theme = a.theme;
-		app_say(&a, ROLE_ERROR, "%s", err.text);
-	}
-	a.preview = preview_create(&a.terminal);
-	a.layout = layout_compute(LINES, COLS);
-	a.repaint = true;
 	select_first(&a);
 	draw(&a);
 	app_apply_labels(&a, &a.labels);

@@ -16,7 +16,7 @@ static const char *const symbols[SYMBOLS][2] = {
 
 const char *draw_symbol(const struct canvas *c, enum symbol s)
 {
-	return symbols[s][c->utf8 ? 0 : 1];
+	return symbols[s][c->symbols ? 0 : 1];
 }
 
 const char *draw_spinner(const struct canvas *c, int tick)
@@ -24,7 +24,7 @@ const char *draw_spinner(const struct canvas *c, int tick)
 	static const char *const round[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"};
 	static const char *const ascii[] = {"|", "/", "-", "\\"};
 
-	return c->utf8 ? round[tick & 7] : ascii[tick & 3];
+	return c->symbols ? round[tick & 7] : ascii[tick & 3];
 }
 
 /* The width of a code point in cells; what cannot be shown counts as one (it is drawn as ?). */
@@ -83,7 +83,7 @@ int draw_text(const struct canvas *c, int y, int x, int width, enum theme_role r
 	if (draw_columns(text) <= width)
 		return put(c, text, strlen(text), width);
 	used = put(c, text, strlen(text), width - 1);
-	addstr(c->utf8 ? "…" : "~");
+	addstr(c->symbols ? "…" : "~");
 	return used + 1;
 }
 
@@ -131,12 +131,12 @@ static void draw_edge(const struct canvas *c, int y, int x, int width, const cha
 struct rect draw_frame(const struct canvas *c, const struct rect *r, bool focused, bool keep, const char *title)
 {
 	struct rect inside = {r->top + 1, r->left + 1, r->height - 2, r->width - 2};
-	const char *side = c->utf8 ? "│" : "|";
+	const char *side = c->symbols ? "│" : "|";
 
 	if (!keep)
 		draw_blank(c, &inside, ROLE_TEXT);
 	theme_set(c->theme, stdscr, focused ? ROLE_BORDER_FOCUS : ROLE_BORDER);
-	if (c->utf8) {
+	if (c->symbols) {
 		draw_edge(c, r->top, r->left, r->width, "╭", "─", "╮");
 		draw_edge(c, r->top + r->height - 1, r->left, r->width, "╰", "─", "╯");
 	} else {
@@ -166,16 +166,16 @@ void draw_bar(const struct canvas *c, int y, int x, int width, double fraction, 
 	move(y, x);
 	theme_set(c->theme, stdscr, role);
 	for (int i = 0; i < full; i++)
-		addstr(c->utf8 ? "█" : "#");
+		addstr(c->symbols ? "█" : "#");
 	if (full == width)
 		return;
-	if (c->utf8 && units % 8) {
+	if (c->symbols && units % 8) {
 		addstr(eighths[units % 8]);
 		full++;
 	}
 	theme_set(c->theme, stdscr, back);
 	for (int i = full; i < width; i++)
-		addstr(c->utf8 ? "·" : ".");
+		addstr(c->symbols ? "·" : ".");
 }
 
 void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *value, const enum theme_role *roles, int n, int64_t total)
@@ -194,11 +194,11 @@ void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *
 			end = at + 1;
 		theme_set(c->theme, stdscr, roles[i]);
 		for (; at < end && at < width; at++)
-			addstr(fills[c->utf8 ? 0 : 1][i < 4 ? i : 4]);
+			addstr(fills[c->symbols ? 0 : 1][i < 4 ? i : 4]);
 	}
 	theme_set(c->theme, stdscr, ROLE_FREE);
 	for (; at < width; at++)
-		addstr(c->utf8 ? "·" : ".");
+		addstr(c->symbols ? "·" : ".");
 }
 
 void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *value, int n, int64_t top, enum theme_role role)
@@ -212,7 +212,7 @@ void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *
 
 		if (k >= 0 && top > 0 && value[k] > 0)
 			level = 1 + (int)((double)value[k] / (double)top * 7 + 0.5);
-		addstr(steps[c->utf8 ? 0 : 1][level > 8 ? 8 : level]);
+		addstr(steps[c->symbols ? 0 : 1][level > 8 ? 8 : level]);
 	}
 }
 

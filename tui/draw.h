@@ -13,7 +13,8 @@
 
 struct canvas {
 	const struct theme *theme;
-	bool utf8;
+	bool utf8;    /* text may hold more than ASCII */
+	bool symbols; /* and the font holds our symbols */
 };
 
 /* Writes text at (y, x) in at most `width` columns, cut with … when it does not fit. Returns the columns used. */

@@ -142,7 +142,6 @@ static void close_mode(struct app *a)
 	a->mode = MODE_BROWSE;
 	curs_set(0);
 	leaveok(stdscr, TRUE);
-	preview_reset(a->preview);
 	a->repaint = true;
 }
 

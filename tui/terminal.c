@@ -205,6 +205,7 @@ static void decide(const char *colour, const char *term, struct terminal *t)
 	const char *colorterm = getenv("COLORTERM"), *no_color = getenv("NO_COLOR");
 
 	t->tmux = getenv("TMUX") != NULL || !strncmp(term, "tmux", 4);
+	t->console = !strncmp(term, "linux", 5);
 	t->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	t->background = -1;
 	t->colour = COLOUR_256; /* lowered by what terminfo says, once curses runs */

@@ -15,6 +15,7 @@ enum colour_mode { COLOUR_MONO, COLOUR_8, COLOUR_16, COLOUR_256, COLOUR_DIRECT }
 struct terminal {
 	enum colour_mode colour;
 	bool utf8;            /* the locale's codeset; otherwise ASCII symbols */
+	bool console;         /* of Linux: few symbols in its font */
 	bool tmux;
 	int background;       /* 0xRRGGBB as the terminal answered (OSC 11), or -1 */
 	double cell_aspect;   /* width / height of a cell; 0.5 when unknown */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "tui/colour.h"
 #include "tui/paths.h"
 
 struct theme {
@@ -18,7 +19,7 @@ struct theme {
 	int foreground[ROLES], background[ROLES]; /* 0xRRGGBB or DEFAULT_COLOUR */
 };
 
-enum { DEFAULT_COLOUR = -1, MAX_PAIRS = 65536 };
+enum { DEFAULT_COLOUR = -1 };
 
 static const char *const role_names[ROLES] = {
 	"text",	   "dim",      "title",	      "border", "border-focus", "heading", "selection", "mark",	   "done",	  "pending",
@@ -29,90 +30,6 @@ static const char *const role_names[ROLES] = {
 
 static const char *const colour_names[16] = {"black",	      "red",	    "green",	    "yellow",	    "blue",	   "magenta",	    "cyan",	   "white",
 					     "bright-black",  "bright-red", "bright-green", "bright-yellow", "bright-blue", "bright-magenta", "bright-cyan", "bright-white"};
-/* xterm's defaults; what a user's terminal shows for these may differ. */
-static const int palette[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd, 0x00cdcd, 0xe5e5e5,
-				0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff, 0xffffff};
-
-/* ---- colours ------------------------------------------------------------------------------------------------------------------------------- */
-
-static int red(int rgb)
-{
-	return rgb >> 16 & 255;
-}
-
-static int green(int rgb)
-{
-	return rgb >> 8 & 255;
-}
-
-static int blue(int rgb)
-{
-	return rgb & 255;
-}
-
-/* Squared distance, weighted roughly as the eye does. */
-static int difference(int a, int b)
-{
-	int r = red(a) - red(b), g = green(a) - green(b), c = blue(a) - blue(b);
-
-	return 3 * r * r + 4 * g * g + 2 * c * c;
-}
-
-static int nearest_named(int rgb, int n)
-{
-	int best = 0;
-
-	for (int i = 1; i < n; i++)
-		if (difference(rgb, palette[i]) < difference(rgb, palette[best]))
-			best = i;
-	return best;
-}
-
-/* Of the 6x6x6 cube and the grey ramp of the 256-colour palette. */
-static int nearest_256(int rgb)
-{
-	static const int level[6] = {0, 95, 135, 175, 215, 255};
-	int part[3] = {red(rgb), green(rgb), blue(rgb)}, step[3], grey, cube;
-
-	for (int i = 0; i < 3; i++)
-		step[i] = part[i] < 48 ? 0 : part[i] < 115 ? 1 : (part[i] - 35) / 40;
-	cube = level[step[0]] << 16 | level[step[1]] << 8 | level[step[2]];
-	grey = (part[0] + part[1] + part[2]) / 3;
-	grey = grey < 8 ? 0 : grey > 238 ? 23 : (grey - 3) / 10;
-	if (difference(rgb, (8 + 10 * grey) * 0x010101) < difference(rgb, cube))
-		return 232 + grey;
-	return 16 + 36 * step[0] + 6 * step[1] + step[2];
-}
-
-static int to_curses(int rgb)
-{
-	if (rgb < 0)
-		return DEFAULT_COLOUR;
-	if (COLORS > 256) /* direct; the values 0 to 7 would mean the palette */
-		return rgb < 8 ? 8 : rgb;
-	return COLORS == 256 ? nearest_256(rgb) : nearest_named(rgb, COLORS >= 16 ? 16 : 8);
-}
-
-static uint32_t pair_users[MAX_PAIRS];
-
-int colour_pair(int foreground, int background)
-{
-	int pair;
-
-	if (!has_colors() || (foreground < 0 && background < 0))
-		return 0;
-	pair = alloc_pair(to_curses(foreground), to_curses(background));
-	if (pair <= 0 || pair >= MAX_PAIRS)
-		return 0;
-	pair_users[pair]++;
-	return pair;
-}
-
-void colour_free(int pair)
-{
-	if (pair > 0 && pair < MAX_PAIRS && pair_users[pair] && --pair_users[pair] == 0)
-		free_pair(pair);
-}
 
 /* ---- files --------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -130,7 +47,7 @@ static int parse_colour(const char *word, int *rgb)
 	}
 	for (int i = 0; i < 16; i++)
 		if (!strcmp(word, colour_names[i])) {
-			*rgb = palette[i];
+			*rgb = colour_palette[i];
 			return 0;
 		}
 	return -1;

@@ -54,9 +54,4 @@ void theme_set(const struct theme *t, WINDOW *w, enum theme_role role);
 /* The role's background as 0xRRGGBB for blending a picture, or -1 (default). */
 int theme_background(const struct theme *t, enum theme_role role);
 
-/* A colour pair for two RGB values (0xRRGGBB, -1 = the terminal's default), in the nearest colours the terminal has. Counted: colour_free once per
- * colour_pair. Returns the extended pair number; 0 when there are no colours or pairs left. */
-int colour_pair(int foreground, int background);
-void colour_free(int pair);
-
 #endif
