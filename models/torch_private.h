@@ -66,6 +66,9 @@ template <typename... Parts> void need(bool fine, const Parts &...parts)
 /* torch_memory.cpp */
 void memory_install();
 
+/* torch_conv.cpp: conv2d whose weight gradient needs no barriers; for training pools on a CPU. */
+at::Tensor conv2d_trained(const at::Tensor &x, const at::Tensor &w, int64_t stride, int64_t padding);
+
 /* torch_kernels.cpp; CPU, inference. The first two return false when they do not serve these tensors. */
 bool kernel_activate(at::Tensor &x, enum tt_activation kind);                                                     /* in place */
 bool kernel_layer_norm(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, double eps, at::Tensor &y); /* y contiguous, as x */

@@ -8,7 +8,10 @@
 #ifndef MODELS_PICTUREBOOK_TRAIN_H
 #define MODELS_PICTUREBOOK_TRAIN_H
 
+#include <jansson.h>
+
 #include "core/error.h"
+#include "models/bpe.h"
 #include "models/nn.h"
 #include "models/picturebook/grammar.h"
 #include "models/picturebook/scene.h"
@@ -45,6 +48,7 @@ struct train_batch {
 	int n, size;      /* pictures and their side */
 	float *pixels;    /* [n,3,size,size], normalised */
 	int rows, length; /* of ids */
+	int longest;      /* tokens in the longest row */
 	int64_t *ids, *mask, *types, *target;
 	float *bias;
 };
@@ -89,6 +93,10 @@ void train_picture(const struct scene *scene, uint64_t *rng, int size, float *pi
 /* ---- train_words.c: tokenizer files whose vocabulary holds every word of the grammar as one token and any other text as bytes or letters */
 
 int train_write_text(const char *dir, const char *name, const char *text, struct error *err);
+/* The start token, the text, the end token; a longer text loses its end. Returns how many of max. */
+int train_tokens(const struct bpe *b, const char *text, int64_t *ids, int max);
+/* dir's config.json, parsed; the caller calls json_decref. */
+json_t *train_read_json(const char *dir, struct error *err);
 /* vocab.json and merges.txt of a GPT-2 style byte-level BPE with BART's special tokens; *n: its entries. */
 int train_write_gpt2(const char *dir, int *n, struct error *err);
 /* vocab.json and merges.txt of CLIP's BPE. The last two ids are the start and the end token. */
@@ -99,6 +107,6 @@ int train_write_wordpiece(const char *dir, int *n, struct error *err);
 /* ---- train_evaluate.c */
 
 /* Opens the three folders under dir as vramble does and prints the table of the model card. */
-int train_evaluate(const char *dir, int threads, struct error *err);
+int train_evaluate(const char *dir, struct error *err);
 
 #endif

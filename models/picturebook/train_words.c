@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "core/utf8.h"
+#include "models/json.h"
 
 /* The merges of a byte-pair vocabulary that make every word of the grammar one token.
  *
@@ -18,6 +17,46 @@ struct merges {
 	struct buffer text; /* of merges.txt */
 	int n;              /* entries of the vocabulary so far */
 };
+
+/* The words of captions and of what is asked about them, and those of prompts; each once. Free with free_words. */
+struct words {
+	char *text;
+	char **word;
+	int n;
+};
+
+static const char prompt_words[] = "a\nphoto\nof\nwhat\ndoes\nthe\nimage\ndescribe\ndepicts\nexample\nis\n";
+
+static bool holds(const struct words *w, const char *word)
+{
+	for (int i = 0; i < w->n; i++) {
+		if (strcmp(w->word[i], word) == 0)
+			return true;
+	}
+	return false;
+}
+
+static struct words read_words(void)
+{
+	struct words w = {0};
+	struct buffer text = {0};
+	scene_words(&text);
+	buffer_puts(&text, prompt_words);
+	w.text = text.text;
+	w.word = xcalloc(text.length, sizeof *w.word);
+	char *rest = text.text;
+	for (char *word; (word = strtok_r(rest, "\n", &rest));) {
+		if (!holds(&w, word))
+			w.word[w.n++] = word;
+	}
+	return w;
+}
+
+static void free_words(struct words *w)
+{
+	free(w->word);
+	free(w->text);
+}
 
 int train_write_text(const char *dir, const char *name, const char *text, struct error *err)
 {
@@ -128,8 +167,10 @@ int train_write_gpt2(const char *dir, int *n, struct error *err)
 	for (size_t i = 0; i < sizeof special / sizeof *special; i++)
 		add(&m, special[i]);
 	add_alphabet(&m, "");
-	for (int i = 0; grammar_word(i); i++)
-		add_word_from_front(&m, grammar_word(i));
+	struct words words = read_words();
+	for (int i = 0; i < words.n; i++)
+		add_word_from_front(&m, words.word[i]);
+	free_words(&words);
 	add(&m, "<mask>");
 	return write_merges(&m, dir, n, err);
 }
@@ -140,8 +181,10 @@ int train_write_clip_bpe(const char *dir, int *n, struct error *err)
 	buffer_puts(&m.text, "#version: 0.2\n");
 	add_alphabet(&m, "");
 	add_alphabet(&m, "</w>");
-	for (int i = 0; grammar_word(i); i++)
-		add_word_from_back(&m, grammar_word(i));
+	struct words words = read_words();
+	for (int i = 0; i < words.n; i++)
+		add_word_from_back(&m, words.word[i]);
+	free_words(&words);
 	add(&m, "<|startoftext|>");
 	add(&m, "<|endoftext|>");
 	return write_merges(&m, dir, n, err);
@@ -166,14 +209,34 @@ int train_write_wordpiece(const char *dir, int *n, struct error *err)
 		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
 			buffer_printf(&lines, "##%c\n", c);
 	}
-	for (int i = 0; grammar_word(i); i++) {
-		if (!line_known(&lines, grammar_word(i)))
-			buffer_printf(&lines, "%s\n", grammar_word(i));
+	struct words words = read_words();
+	for (int i = 0; i < words.n; i++) {
+		if (!line_known(&lines, words.word[i]))
+			buffer_printf(&lines, "%s\n", words.word[i]);
 	}
+	free_words(&words);
 	*n = 0;
 	for (size_t i = 0; i < lines.length; i++)
 		*n += lines.text[i] == '\n';
 	int status = train_write_text(dir, "vocab.txt", lines.text, err);
 	buffer_free(&lines);
 	return status;
+}
+
+int train_tokens(const struct bpe *b, const char *text, int64_t *ids, int max)
+{
+	int32_t *narrow = xcalloc((size_t)max, sizeof *narrow);
+	int n = bpe_encode(b, text, strlen(text), 0, narrow, max, NULL, NULL);
+	for (int i = 0; i < n; i++)
+		ids[i] = narrow[i];
+	free(narrow);
+	return n;
+}
+
+json_t *train_read_json(const char *dir, struct error *err)
+{
+	char *path = xasprintf("%s/config.json", dir);
+	json_t *json = json_read(path, JSON_LIMIT, err);
+	free(path);
+	return json;
 }
