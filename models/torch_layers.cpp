@@ -236,8 +236,9 @@ at::Tensor attention_lean(const attention_in &a)
 		bias = bias.to(at::kFloat).contiguous();
 	at::Tensor out = at::empty({batch, rows, heads, a.q.size(3)}, a.q.options());
 	at::Tensor room = at::empty({group, rows, keys}, a.q.options());
-	for (int64_t i = 0; i < batch * heads; i += group) {
-		const int64_t picture = i / heads, from = i % heads, n = std::min(group, heads - from);
+	for (int64_t task = 0, n; task < batch * heads; task += n) {
+		const int64_t picture = task / heads, from = task % heads;
+		n = std::min(group, heads - from);
 		auto part = [&](const at::Tensor &x) { return x.select(0, picture).narrow(0, from, n); };
 		at::Tensor scores = room.narrow(0, 0, n);
 		at::bmm_out(scores, part(a.q), part(a.k).transpose(1, 2));
@@ -246,20 +247,19 @@ at::Tensor attention_lean(const attention_in &a)
 		if (a.head_scale.defined())
 			mixed.mul_(same_kind(a.head_scale, mixed).narrow(0, from, n).view({-1, 1, 1}));
 		out.select(0, picture).narrow(1, from, n).copy_(mixed.transpose(0, 1));
-		i -= n < group ? group - n : 0;
 	}
 	return out;
 }
 
 #if TT_TORCH_AT_LEAST(2, 0)
-/* libtorch's fused kernels. They scale by 1/sqrt(D), so q carries the difference. */
+/* libtorch's fused kernels. They scale by 1/sqrt(D), so q carries the difference; their own causality saves the mask where it means the same. */
 at::Tensor attention_fused(const attention_in &a)
 {
-	at::Tensor q = at::mul(a.q, a.scale * std::sqrt(static_cast<double>(a.q.size(3)))), bias = whole_bias(a);
-	c10::optional<at::Tensor> mask;
-	if (bias.defined())
-		mask = same_kind(bias, q);
-	return scale_heads(at::scaled_dot_product_attention(q, a.k, a.v, mask, 0.0, false), a).transpose(1, 2);
+	const bool square = a.causal && !a.bias.defined() && a.q.size(2) == a.k.size(2);
+	at::Tensor q = at::mul(a.q, a.scale * std::sqrt(static_cast<double>(a.q.size(3)))), bias = square ? at::Tensor() : whole_bias(a);
+	at::Tensor mixed = bias.defined() ? at::scaled_dot_product_attention(q, a.k, a.v, same_kind(bias, q), 0.0, false)
+					  : at::scaled_dot_product_attention(q, a.k, a.v, {}, 0.0, square);
+	return scale_heads(mixed, a).transpose(1, 2);
 }
 #endif
 
@@ -325,6 +325,8 @@ tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int s
 		     k.sizes());
 		if (padding == 0 && stride == k.size(2) && stride == k.size(3))
 			return patch_conv(v, k, b, stride);
+		if (p->training() && !b && v.is_cpu())
+			return conv2d_trained(v, same_kind(k, v), stride, padding);
 		return at::conv2d(p->training() ? v : channels_last(v), same_kind(k, v), bias_or_none(b, v), {stride, stride}, {padding, padding},
 				  {1, 1}, 1);
 	});

@@ -4,6 +4,7 @@
  */
 #include "models/torch_private.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -31,6 +32,7 @@ thread_local int current_owner = 0;
 
 constexpr size_t alignment = 64;                  /* of the data; also the header's size */
 constexpr size_t map_threshold = size_t{1} << 20; /* from here on blocks come from mmap, so that giving them back is certain */
+constexpr int64_t cache_slack = int64_t{64} << 20;
 constexpr size_t huge_page = size_t{2} << 20;
 constexpr uint64_t magic_used = 0x76726d626c6b5553, magic_cached = 0x76726d626c6b4652;
 
@@ -57,23 +59,21 @@ size_t round_size(size_t n)
 class cpu_allocator final : public c10::Allocator
 {
       public:
-#if TT_TORCH_AT_LEAST(2, 3)
-	at::DataPtr allocate(size_t n) override
+	/* The base class changed with the versions of libtorch: allocate() was const, copy_data() did not exist. Both forms stand here, without `override`. */
+	at::DataPtr allocate(size_t n)
 	{
 		return allocate_block(n);
 	}
-	void copy_data(void *to, const void *from, size_t count) const override
-	{
-		default_copy_data(to, from, count);
-	}
-#else
-	at::DataPtr allocate(size_t n) const override
+	at::DataPtr allocate(size_t n) const
 	{
 		return const_cast<cpu_allocator *>(this)->allocate_block(n);
 	}
-#endif
+	void copy_data(void *to, const void *from, size_t count) const
+	{
+		memcpy(to, from, count);
+	}
 	/* oneDNN's scratch comes through raw_allocate, which needs this */
-	at::DeleterFnPtr raw_deleter() const override
+	at::DeleterFnPtr raw_deleter() const
 	{
 		return release;
 	}
@@ -112,6 +112,7 @@ class cpu_allocator final : public c10::Allocator
       private:
 	std::mutex lock; /* guards the cache and the sums' consistency; readers take the atomics as they are */
 	std::map<size_t, header *> cache;
+	int64_t highest = 0; /* used, ever: what the cache may hold */
 	std::atomic<int64_t> used{0}, peak{0}, cached{0}, cap{0}, refused{0};
 	std::array<std::atomic<int64_t>, TT_OWNERS> by_owner{};
 
@@ -223,8 +224,8 @@ at::DataPtr cpu_allocator::allocate_block(size_t n)
 	block->next = nullptr;
 	used += static_cast<int64_t>(block->size);
 	by_owner[static_cast<size_t>(block->owner)] += static_cast<int64_t>(block->size);
-	if (used > peak)
-		peak = used.load();
+	peak = std::max(peak.load(), used.load());
+	highest = std::max(highest, used.load());
 	void *data = block + 1;
 	return {data, data, &release, at::Device(at::kCPU)};
 }
@@ -245,6 +246,9 @@ void cpu_allocator::release(void *data)
 	header *&head = a.cache[block->size];
 	block->next = head;
 	head = block;
+	/* shapes that change would otherwise pile up blocks of every size */
+	if (a.cached > a.highest + cache_slack)
+		a.drop_cached(a.highest);
 }
 
 int64_t meminfo_bytes(const char *key)

@@ -51,11 +51,11 @@ typedef size_t tt_mark;
  * Before the library is loaded the environment must say OMP_WAIT_POLICY=PASSIVE (core/runtime.h). Returns 0/-1 and a message. */
 int tt_start(int threads, char *message, size_t size);
 void tt_set_threads(int threads);
-const char *tt_version(void);              /* "1.13.1", or with "+cu121" when CUDA kernels are present; static */
-int tt_cuda_devices(void);                 /* usable CUDA devices; 0 on a CPU build */
-bool tt_cpu_has_bf16(void);                /* avx512_bf16 or amx_bf16: otherwise bf16 on a CPU is slower than fp32 */
-double tt_blas_gflops(void);               /* measured: 192^3 fp32 product, best of 6, about 2 ms */
-void tt_seed(uint64_t seed);               /* torch's generators */
+const char *tt_version(void); /* "1.13.1", or with "+cu121" when CUDA kernels are present; static */
+int tt_cuda_devices(void);    /* usable CUDA devices; 0 on a CPU build */
+bool tt_cpu_has_bf16(void);   /* avx512_bf16 or amx_bf16: otherwise bf16 on a CPU is slower than fp32 */
+double tt_blas_gflops(void);  /* measured: 192^3 fp32 product, best of 6, about 2 ms */
+void tt_seed(uint64_t seed);  /* torch's generators */
 
 /* Device numbers: -1 is the CPU, 0.. a CUDA ordinal. */
 #define TT_CPU (-1)
@@ -67,13 +67,13 @@ enum { TT_OWNERS = 8 };
 void tt_set_owner(int owner);
 
 struct tt_memory {
-	int64_t used;             /* bytes that tensors (and oneDNN scratch) hold now */
-	int64_t peak;             /* highest used since tt_memory_reset_peak */
-	int64_t cached;           /* bytes kept for reuse, not in use */
-	int64_t cap;              /* 0 = none */
-	int64_t owner[TT_OWNERS]; /* used, by owner */
+	int64_t used;                      /* bytes that tensors (and oneDNN scratch) hold now */
+	int64_t peak;                      /* highest used since tt_memory_reset_peak */
+	int64_t cached;                    /* bytes kept for reuse, not in use */
+	int64_t cap;                       /* 0 = none */
+	int64_t owner[TT_OWNERS];          /* used, by owner */
 	int64_t device_total, device_free; /* of the device; CPU: MemTotal and MemAvailable */
-	int64_t refused;          /* allocations the cap refused so far */
+	int64_t refused;                   /* allocations the cap refused so far */
 };
 /* Any thread, never blocks on a lane. device: TT_CPU or ordinal. Mapped weights (tt_borrow) are not counted: see checkpoint_bytes. */
 void tt_memory_read(int device, struct tt_memory *out);
@@ -88,11 +88,11 @@ void tt_pool_destroy(tt_pool *p); /* NULL is fine */
 tt_mark tt_here(tt_pool *p);
 /* Frees every tensor made since m except the n listed (NULLs allowed). Also the place where cancellation is looked at: see tt_set_check. */
 void tt_keep(tt_pool *p, tt_mark m, tt_tensor *const *keep, int n);
-void tt_clear(tt_pool *p);                  /* frees all tensors, clears the error */
-void tt_reset(tt_pool *p);                  /* clears the error only */
+void tt_clear(tt_pool *p); /* frees all tensors, clears the error */
+void tt_reset(tt_pool *p); /* clears the error only */
 enum tt_status tt_status_of(const tt_pool *p);
-const char *tt_message(const tt_pool *p);   /* "" when fine; printable; valid until the next op */
-int tt_error_code(const tt_pool *p);        /* as core/error.h: E_MEMORY, E_CANCELLED or E_MODEL */
+const char *tt_message(const tt_pool *p); /* "" when fine; printable; valid until the next op */
+int tt_error_code(const tt_pool *p);      /* as core/error.h: E_MEMORY, E_CANCELLED or E_MODEL */
 /* check is called at every tt_keep on the pool's thread; non-zero makes the status TT_CANCELLED. NULL removes it. */
 void tt_set_check(tt_pool *p, int (*check)(void *ctx), void *ctx);
 /* Makes the pool fail from C code: model code that finds a wrong value says so in the same way. Returns NULL. */
@@ -105,18 +105,18 @@ tt_tensor *tt_from_i64(tt_pool *p, const int64_t *data, const int64_t *shape, in
 /* No copy: data must outlive the tensor and is never written. Need not be aligned beyond the dtype's size. */
 tt_tensor *tt_borrow(tt_pool *p, const void *data, enum tt_dtype dtype, const int64_t *shape, int ndim);
 tt_tensor *tt_full(tt_pool *p, double value, enum tt_dtype dtype, int device, const int64_t *shape, int ndim);
-tt_tensor *tt_arange(tt_pool *p, int64_t n, int device);                                 /* [n] I64: 0..n-1 */
-tt_tensor *tt_randn(tt_pool *p, double std, const int64_t *shape, int ndim);             /* F32, CPU, from tt_seed */
-tt_tensor *tt_to(tt_pool *p, tt_tensor *x, enum tt_dtype dtype, int device);             /* the tensor itself when nothing changes */
+tt_tensor *tt_arange(tt_pool *p, int64_t n, int device);                     /* [n] I64: 0..n-1 */
+tt_tensor *tt_randn(tt_pool *p, double std, const int64_t *shape, int ndim); /* F32, CPU, from tt_seed */
+tt_tensor *tt_to(tt_pool *p, tt_tensor *x, enum tt_dtype dtype, int device); /* the tensor itself when nothing changes */
 tt_tensor *tt_cast(tt_pool *p, tt_tensor *x, enum tt_dtype dtype);
 /* A tensor in pool p that shares x's data; x may live in another pool. For what must outlive its pool's clearing. */
 tt_tensor *tt_share(tt_pool *p, tt_tensor *x);
 /* Copies out in row-major order, converting; count must equal the element count. Waits for the device. 0/-1 (also when x is NULL). */
 int tt_to_f32(tt_pool *p, tt_tensor *x, float *out, size_t count);
 int tt_to_i64(tt_pool *p, tt_tensor *x, int64_t *out, size_t count);
-int tt_ndim(const tt_tensor *x);                 /* 0 for NULL */
-int64_t tt_size(const tt_tensor *x, int dim);    /* 0 for NULL or a dim that is not there */
-int64_t tt_count(const tt_tensor *x);            /* elements */
+int tt_ndim(const tt_tensor *x);              /* 0 for NULL */
+int64_t tt_size(const tt_tensor *x, int dim); /* 0 for NULL or a dim that is not there */
+int64_t tt_count(const tt_tensor *x);         /* elements */
 int64_t tt_bytes(const tt_tensor *x);
 enum tt_dtype tt_dtype_of(const tt_tensor *x);
 int tt_device_of(const tt_tensor *x);
@@ -128,17 +128,17 @@ tt_tensor *tt_transpose(tt_pool *p, tt_tensor *x, int a, int b);
 tt_tensor *tt_permute(tt_pool *p, tt_tensor *x, const int64_t *order, int ndim); /* tt_permute(p, x, TT_SHAPE(0, 2, 1, 3)) */
 tt_tensor *tt_contiguous(tt_pool *p, tt_tensor *x);                              /* copies if needed */
 tt_tensor *tt_slice(tt_pool *p, tt_tensor *x, int dim, int64_t from, int64_t to);
-tt_tensor *tt_select(tt_pool *p, tt_tensor *x, int dim, int64_t index);          /* removes dim */
+tt_tensor *tt_select(tt_pool *p, tt_tensor *x, int dim, int64_t index); /* removes dim */
 tt_tensor *tt_expand(tt_pool *p, tt_tensor *x, const int64_t *shape, int ndim);
 tt_tensor *tt_cat(tt_pool *p, tt_tensor *const *x, int n, int dim);              /* copies */
 tt_tensor *tt_index_select(tt_pool *p, tt_tensor *x, int dim, tt_tensor *index); /* copies; index [k] I64 */
 tt_tensor *tt_gather(tt_pool *p, tt_tensor *x, int dim, tt_tensor *index);
-tt_tensor *tt_embedding(tt_pool *p, tt_tensor *table, tt_tensor *ids);           /* table [V,d], ids [...] I64 -> [...,d] */
+tt_tensor *tt_embedding(tt_pool *p, tt_tensor *table, tt_tensor *ids); /* table [V,d], ids [...] I64 -> [...,d] */
 
 /* ---- arithmetic (broadcasting; mixed dtypes promote as in torch) --------------------------------------------------------------------------- */
 
 tt_tensor *tt_add(tt_pool *p, tt_tensor *a, tt_tensor *b);
-tt_tensor *tt_add_(tt_pool *p, tt_tensor *a, tt_tensor *b);   /* keeps a's dtype */
+tt_tensor *tt_add_(tt_pool *p, tt_tensor *a, tt_tensor *b); /* keeps a's dtype */
 tt_tensor *tt_sub(tt_pool *p, tt_tensor *a, tt_tensor *b);
 tt_tensor *tt_mul(tt_pool *p, tt_tensor *a, tt_tensor *b);
 tt_tensor *tt_mul_(tt_pool *p, tt_tensor *a, tt_tensor *b);
@@ -149,13 +149,13 @@ tt_tensor *tt_add_scalar(tt_pool *p, tt_tensor *x, double value);
 tt_tensor *tt_exp(tt_pool *p, tt_tensor *x);
 tt_tensor *tt_clamp(tt_pool *p, tt_tensor *x, double low, double high);
 tt_tensor *tt_clamp_(tt_pool *p, tt_tensor *x, double low, double high);
-tt_tensor *tt_where(tt_pool *p, tt_tensor *mask, tt_tensor *a, tt_tensor *b);  /* mask BOOL */
+tt_tensor *tt_where(tt_pool *p, tt_tensor *mask, tt_tensor *a, tt_tensor *b); /* mask BOOL */
 tt_tensor *tt_masked_fill(tt_pool *p, tt_tensor *x, tt_tensor *mask, double value);
-tt_tensor *tt_eq_scalar(tt_pool *p, tt_tensor *x, double value);               /* BOOL */
+tt_tensor *tt_eq_scalar(tt_pool *p, tt_tensor *x, double value); /* BOOL */
 tt_tensor *tt_sum(tt_pool *p, tt_tensor *x, int dim, bool keepdim);
-tt_tensor *tt_mean(tt_pool *p, tt_tensor *x);                                  /* of all, a scalar */
-tt_tensor *tt_argmax(tt_pool *p, tt_tensor *x, int dim);                       /* I64 */
-tt_tensor *tt_normalize(tt_pool *p, tt_tensor *x);                             /* x / its L2 norm over the last dim */
+tt_tensor *tt_mean(tt_pool *p, tt_tensor *x);            /* of all, a scalar */
+tt_tensor *tt_argmax(tt_pool *p, tt_tensor *x, int dim); /* I64 */
+tt_tensor *tt_normalize(tt_pool *p, tt_tensor *x);       /* x / its L2 norm over the last dim */
 tt_tensor *tt_matmul(tt_pool *p, tt_tensor *a, tt_tensor *b);
 
 /* ---- layers -------------------------------------------------------------------------------------------------------------------------------- */
@@ -169,11 +169,11 @@ tt_tensor *tt_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tens
 /* Over the last dim, computed in fp32 whatever x's dtype, result in `out` dtype. w, b fp32 [d]. */
 tt_tensor *tt_layer_norm(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, double eps, enum tt_dtype out);
 tt_tensor *tt_softmax(tt_pool *p, tt_tensor *x, int dim);
-tt_tensor *tt_log_softmax(tt_pool *p, tt_tensor *x, int dim);                  /* in fp32 */
+tt_tensor *tt_log_softmax(tt_pool *p, tt_tensor *x, int dim); /* in fp32 */
 enum tt_activation { TT_GELU, TT_GELU_TANH, TT_QUICK_GELU, TT_RELU, TT_TANH, TT_SIGMOID };
 /* gelu: exact 0.5x(1+erf(x/sqrt 2)); gelu_tanh: the tanh form; quick_gelu: x*sigmoid(1.702x) */
 tt_tensor *tt_activate_(tt_pool *p, tt_tensor *x, enum tt_activation kind);
-tt_tensor *tt_dropout(tt_pool *p, tt_tensor *x, double probability);           /* TT_TRAIN pools only; else x */
+tt_tensor *tt_dropout(tt_pool *p, tt_tensor *x, double probability); /* TT_TRAIN pools only; else x */
 /* q [B,H,Lq,D], k and v [B,H,Lk,D] -> [B,Lq,H*D]: softmax(q k^T * scale + bias) v, heads merged. bias NULL or broadcastable to [B,H,Lq,Lk]
  * (fp32 or q's dtype); causal adds -inf above the diagonal that ends at (Lq-1, Lk-1). head_scale NULL or [H]: multiplies each head's output
  * (OFA's c_attn). Large temporaries die inside. */

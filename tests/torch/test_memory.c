@@ -70,6 +70,18 @@ static void freed_blocks_are_reused_and_trimmed(void **state)
 	assert_true(memory().cached == 0);
 }
 
+static void cache_stays_near_what_was_needed(void **state)
+{
+	(void)state;
+	tt_memory_reset_peak(TT_CPU);
+	for (int i = 1; i <= 160; i++) {
+		assert_non_null(block((int64_t)i << 20)); /* 160 sizes, 13 GiB in all */
+		tt_clear(p);
+		struct tt_memory now = memory();
+		assert_true(now.cached <= (int64_t)(2 * 190 + 64) << 20);
+	}
+}
+
 static void borrowed_memory_is_not_counted(void **state)
 {
 	(void)state;
@@ -260,6 +272,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(blocks_are_counted),
 		T(freed_blocks_are_reused_and_trimmed),
+		T(cache_stays_near_what_was_needed),
 		T(borrowed_memory_is_not_counted),
 		T(cap_refuses),
 		T(host_exhaustion_is_out_of_memory_too),
