@@ -68,6 +68,10 @@ endif
 # libtorch 2.14 and later wants C++20.
 TORCH_STD := $(shell awk '/define TORCH_VERSION_MAJOR/{a=$$3} /define TORCH_VERSION_MINOR/{b=$$3} END{print (a>2||(a==2&&b>=14))?"c++20":"c++17"}' $(TORCH_VERSION_H) 2>/dev/null || echo c++17)
 TORCH_CUDA := $(if $(wildcard $(TORCH_LIB)/libtorch_cuda.so),-ltorch_cuda -lc10_cuda,)
+# CUDA's runtime headers, of pip's wheel or a toolkit: with them the shim reads, caps and trims libtorch's allocator.
+TORCH_CUDA_INC := $(if $(TORCH_CUDA),$(firstword $(dir $(wildcard $(addsuffix /cuda_runtime_api.h, \
+	$(TORCH_DIR)/../nvidia/cuda_runtime/include $(TORCH_DIR)/../nvidia/cu13/include /usr/local/cuda/include)))))
+TORCH_INC += $(if $(TORCH_CUDA_INC),-DTT_CUDA=1 -isystem $(TORCH_CUDA_INC))
 # Without --no-as-needed the CUDA kernels are silently not registered.
 TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch -ltorch_cpu $(TORCH_CUDA) -lc10 -Wl,--as-needed -lgomp -lstdc++
 
