@@ -71,7 +71,7 @@ struct catalog *catalog_open(const char *const *paths, int n, struct error *err)
 void catalog_close(struct catalog *c); /* joins the scan; NULL is fine */
 
 int catalog_fd(const struct catalog *c); /* readable when catalog_take has something to do */
-bool catalog_take(struct catalog *c);    /* puts found names into the list; true when rows changed or the scan ended */
+bool catalog_take(struct catalog *c);    /* puts some of the found names into the list; true when rows changed or the scan ended */
 bool catalog_scanning(const struct catalog *c);
 const char *catalog_problem(const struct catalog *c); /* why the scan broke off; NULL when it did not */
 const char *catalog_folder(const struct catalog *c);  /* bytes; "" for a list of files */

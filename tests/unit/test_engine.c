@@ -145,10 +145,10 @@ static void test_selected_overtakes_full_lines(void **state)
 	assert_int_equal(bench.order[EV_PREVIEW][0], 55);
 	fake_hold(MODEL_CAPTION, false);
 	bench_await(&bench, EV_RANKING, 60);
-	/* Only the batch that ran already comes before it. */
+	/* Only the batch that ran already comes before it, and one that may have begun before its pixels were handed over. */
 	for (int i = 0; i < 60; i++)
 		if (bench.order[EV_CAPTION][i] == 55)
-			assert_in_range(i, 0, 4);
+			assert_in_range(i, 0, 8);
 	bench_check_sums(&bench);
 }
 
@@ -208,10 +208,9 @@ static void test_a_failed_model_does_not_stop_the_others(void **state)
 {
 	fake.fail_open[MODEL_CAPTION] = true;
 	make_pictures(10);
-	bench_start(&bench);
 	/* Submitted before anything is open: what the captioner owes is taken off when it fails. */
+	start_with_labels();
 	submit_all(10, ENGINE_ANSWERS);
-	engine_set_labels(bench.engine, labels, 3, 0);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 10);
 	assert_int_equal(bench.count[EV_MODEL_FAILED], 1);
