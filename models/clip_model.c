@@ -76,7 +76,7 @@ static int load(struct model *m, const struct model_control *control, struct err
 	int rc = nn_finish(&source, "CLIP", err);
 
 	nn_source_free(&source);
-	if (rc == 0)
+	if (rc == 0 && !clip->net) /* only once: any thread may read it from then on */
 		rc = read_logit_scale(clip, net, err);
 	if (rc < 0) {
 		clip_net_destroy(net);
