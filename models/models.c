@@ -32,8 +32,10 @@ static const struct model_ops *network_of(const char *dir, const json_t *config,
 			return networks[i];
 	for (int i = 0; i < NETWORKS; i++)
 		buffer_printf(&known, "%s%s", i > 0 ? ", " : "", networks[i]->architecture);
-	fail(err, E_MODEL, "%s/config.json: model_type %s%s%s is not supported; these are: %s", dir, type ? "\"" : "", type ? type : "is missing and",
-	     type ? "\"" : "", known.text);
+	if (type)
+		fail(err, E_MODEL, "%s/config.json: model_type \"%s\" is not supported; these are: %s", dir, type, known.text);
+	else
+		fail(err, E_MODEL, "%s/config.json: model_type is missing; it must be one of: %s", dir, known.text);
 	buffer_free(&known);
 	return NULL;
 }
