@@ -109,10 +109,21 @@ static tt_tensor *initial(struct nn_source *s, enum nn_init init, const int64_t 
 	}
 }
 
+/* A copy of what training starts from, or NULL. */
+static tt_tensor *earlier(struct nn_source *s, const int64_t *shape, int ndim, const char *name)
+{
+	const struct checkpoint_tensor *t = s->start ? checkpoint_find(s->start, name) : NULL;
+
+	if (!t || !shape_equal(t, shape, ndim) || float_dtype(t->dtype) < 0)
+		return NULL;
+	return tt_add_scalar(s->pool, tt_cast(s->pool, tt_borrow(s->pool, t->data, (enum tt_dtype)float_dtype(t->dtype), shape, ndim), TT_F32), 0);
+}
+
 static tt_tensor *make_tensor(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *name, bool trained)
 {
 	tt_mark before = tt_here(s->pool);
-	tt_tensor *x = tt_to(s->pool, initial(s, init, shape, ndim), TT_F32, s->device);
+	tt_tensor *begin = earlier(s, shape, ndim, name);
+	tt_tensor *x = tt_to(s->pool, begin ? begin : initial(s, init, shape, ndim), TT_F32, s->device);
 
 	if (trained)
 		x = tt_parameter(s->pool, x);

@@ -37,6 +37,7 @@ struct nn_source {
 	enum tt_dtype compute;          /* of matrices: TT_F32, TT_BF16, TT_F16 */
 	int device;                     /* TT_CPU or a CUDA ordinal */
 	const struct checkpoint *file;  /* NULL: initialise */
+	const struct checkpoint *start; /* without a file: values to begin with, for the tensors it has; may be NULL */
 	double std;                     /* for NN_NORMAL */
 	struct nn_made *made;           /* what was initialised, in order */
 	int n_made;

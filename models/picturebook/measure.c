@@ -286,7 +286,7 @@ int measure_nli(struct model *m, int pairs, struct measure_nli *out, struct erro
 			const float p[3] = {[NLI_ENTAILMENT] = verdicts[k].entailment,
 					    [NLI_NEUTRAL] = verdicts[k].neutral,
 					    [NLI_CONTRADICTION] = verdicts[k].contradiction};
-			bool wins = p[label[k]] >= p[0] && p[label[k]] >= p[1] && p[label[k]] >= p[2];
+			bool wins = p[label[k]] > p[(label[k] + 1) % 3] && p[label[k]] > p[(label[k] + 2) % 3];
 			right[label[k]] += wins;
 			count[label[k]]++;
 		}

@@ -26,6 +26,7 @@ static const char usage[] = "usage: train all|clip|ofa|bert [options]   train in
 			    "  --threads N     of libtorch, default the CPUs\n"
 			    "  --loaders N     threads that draw, default 1\n"
 			    "  --share F       of the samples, default 1: smaller for a trial\n"
+			    "  --resume        go on from the last weights saved by a run with the same options\n"
 			    "  --evaluate      print the table (after training)\n";
 
 struct command {
@@ -37,9 +38,9 @@ struct command {
 /* 0, or -1 after a message. */
 static int parse(int argc, char **argv, struct command *c)
 {
-	static const struct option known[] = {
-		{"out", 1, NULL, 'o'},   {"seed", 1, NULL, 's'},     {"threads", 1, NULL, 't'}, {"loaders", 1, NULL, 'l'},
-		{"share", 1, NULL, 'f'}, {"evaluate", 0, NULL, 'e'}, {"help", 0, NULL, 'h'},    {0}};
+	static const struct option known[] = {{"out", 1, NULL, 'o'},      {"seed", 1, NULL, 's'},  {"threads", 1, NULL, 't'},
+					      {"loaders", 1, NULL, 'l'},  {"share", 1, NULL, 'f'}, {"resume", 0, NULL, 'r'},
+					      {"evaluate", 0, NULL, 'e'}, {"help", 0, NULL, 'h'},  {0}};
 	*c = (struct command){.options = {.seed = 1, .loaders = 1, .share = 1, .out = "models/picturebook"}};
 	for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
 		switch (o) {
@@ -57,6 +58,9 @@ static int parse(int argc, char **argv, struct command *c)
 			break;
 		case 'f':
 			c->options.share = atof(optarg);
+			break;
+		case 'r':
+			c->options.resume = true;
 			break;
 		case 'e':
 			c->evaluate = true;

@@ -22,6 +22,7 @@ struct train_options {
 	int threads;     /* of libtorch; 0 = the CPUs */
 	int loaders;     /* threads that draw; 1 keeps two cores busy */
 	double share;    /* of every phase's samples; 1 is the real run */
+	bool resume;     /* go on where the weights in `out` were saved; the optimiser starts afresh */
 	const char *out; /* the folder of this network */
 };
 

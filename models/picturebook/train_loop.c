@@ -7,9 +7,11 @@
 #include <time.h>
 
 #include "models/checkpoint.h"
+#include "models/json.h"
 
 enum { AVERAGE_EVERY = 8, REPORT_SECONDS = 15, SAVE_SECONDS = 180 };
 static const double gradient_limit = 1.0;
+static const char record_name[] = "training.json"; /* how far the weights beside it got */
 
 /* One run under way. */
 struct run {
@@ -19,8 +21,8 @@ struct run {
 	void *net;
 	tt_pool *work;
 	struct tt_adamw *optimiser;
-	float **average; /* by source.made */
-	int64_t steps, step;
+	float **average;                     /* by source.made */
+	int64_t steps, step, first;          /* first: where a resumed run began */
 	int64_t phase_end[TRAIN_MAX_PHASES]; /* in steps */
 	double loss, reported, saved, started;
 	int64_t samples, reported_samples;
@@ -54,6 +56,7 @@ static void plan_steps(struct run *r)
 static struct train_batch *draw(void *ctx, int64_t index)
 {
 	const struct run *r = ctx;
+	index += r->first;
 	uint64_t seed = r->options->seed * 0x9e3779b97f4a7c15u + (uint64_t)index;
 	return r->task->draw(r->net, phase_of(r, index), scene_next(&seed));
 }
@@ -120,7 +123,12 @@ static int save(struct run *r, struct error *err)
 		t->data = half;
 	}
 	char *path = xasprintf("%s/model.safetensors", r->options->out);
+	char *record = xasprintf("{\"seed\": %llu, \"step\": %lld, \"steps\": %lld, \"samples\": %lld}\n", (unsigned long long)r->options->seed,
+				 (long long)r->step, (long long)r->steps, (long long)r->samples);
 	int status = checkpoint_write(path, tensors, n, err);
+	if (status == 0)
+		status = train_write_text(r->options->out, record_name, record, err);
+	free(record);
 	free(path);
 	for (int i = 0; i < n; i++)
 		free((void *)tensors[i].data);
@@ -151,7 +159,7 @@ static int step(struct run *r, const struct train_batch *batch, struct error *er
 		return fail(err, E_MODEL, "%s: the loss of step %lld is not a number", r->task->name, (long long)r->step);
 	if (tt_adamw_step(r->optimiser, learning_rate(r), gradient_limit, message, sizeof message) < 0)
 		return fail(err, E_MODEL, "%s: %s", r->task->name, message);
-	r->loss += ((double)loss - r->loss) * (r->step == 0 ? 1 : 0.02);
+	r->loss += ((double)loss - r->loss) * (r->step == r->first ? 1 : 0.02);
 	r->samples += batch->n;
 	r->step++;
 	return r->step % AVERAGE_EVERY == 0 ? average_weights(r, err) : 0;
@@ -173,9 +181,10 @@ static void report(struct run *r, bool last)
 static int loop(struct run *r, struct error *err)
 {
 	int status = 0;
-	struct train_loader *loader = train_loader_start(r->options->loaders, r->steps, draw, r);
+	struct train_loader *loader = train_loader_start(r->options->loaders, r->steps - r->first, draw, r);
 	struct train_batch *batch;
 	r->started = r->reported = r->saved = seconds();
+	r->reported_samples = r->samples;
 	while (status == 0 && (batch = train_loader_next(loader))) {
 		status = step(r, batch, err);
 		train_batch_free(batch);
@@ -192,6 +201,38 @@ static int loop(struct run *r, struct error *err)
 	return status;
 }
 
+/* Takes the weights of an earlier run as the start of this one. */
+static struct checkpoint *resume(struct run *r, struct error *err)
+{
+	char *path = xasprintf("%s/%s", r->options->out, record_name);
+	json_t *record = json_read(path, JSON_LIMIT, err);
+	struct checkpoint *weights = record ? checkpoint_open(r->options->out, err) : NULL;
+	r->first = r->step = (int64_t)json_integer_value(json_object_get(record, "step"));
+	r->samples = (int64_t)json_integer_value(json_object_get(record, "samples"));
+	if (weights && (r->step < 0 || r->step > r->steps)) {
+		fail(err, E_FORMAT, "%s: step %lld of a run of %lld; the run was another one", path, (long long)r->step, (long long)r->steps);
+		checkpoint_close(weights);
+		weights = NULL;
+	}
+	json_decref(record);
+	free(path);
+	return weights;
+}
+
+static int build(struct run *r, struct error *err)
+{
+	struct checkpoint *earlier = r->options->resume ? resume(r, err) : NULL;
+	if (r->options->resume && !earlier)
+		return -1;
+	if (r->task->write_files(r->options->out, err) < 0)
+		return -1;
+	r->source.start = earlier;
+	r->net = r->task->open(r->options->out, &r->source, err);
+	r->source.start = NULL;
+	checkpoint_close(earlier);
+	return r->net ? 0 : -1;
+}
+
 static int open_run(struct run *r, struct error *err)
 {
 	r->source.pool = tt_pool_create(TT_TRAIN);
@@ -200,10 +241,7 @@ static int open_run(struct run *r, struct error *err)
 	r->source.std = 0.02;
 	r->work = tt_pool_create(TT_TRAIN);
 	tt_seed(r->options->seed);
-	if (r->task->write_files(r->options->out, err) < 0)
-		return -1;
-	r->net = r->task->open(r->options->out, &r->source, err);
-	if (!r->net)
+	if (build(r, err) < 0)
 		return -1;
 	int64_t values = 0;
 	int n = 0;
@@ -212,6 +250,7 @@ static int open_run(struct run *r, struct error *err)
 	for (int i = 0; i < r->source.n_made; i++) {
 		const struct nn_made *m = &r->source.made[i];
 		r->average[i] = xcalloc(count_of(m), sizeof **r->average);
+		tt_to_f32(r->work, m->tensor, r->average[i], count_of(m));
 		values += (int64_t)count_of(m);
 		if (m->trained)
 			trained[n++] = m->tensor;
