@@ -82,7 +82,7 @@ PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c te
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
 SHIM_SRC := $(wildcard models/torch_*.cpp)
-BOOK_SRC := $(addprefix models/picturebook/,scene.c scene_things.c scene_paint.c pen.c grammar.c nli.c)
+BOOK_SRC := $(addprefix models/picturebook/,scene.c scene_things.c scene_paint.c pen.c grammar.c nli.c measure.c)
 BOOK_SRC := $(filter $(wildcard models/picturebook/*.c),$(BOOK_SRC))
 HEADLESS_SRC := $(wildcard tui/main.c tui/library.c tui/paths.c tui/print.c tui/command_*.c)
 TUI_SRC := $(if $(filter 0,$(SCREEN)),$(HEADLESS_SRC),$(wildcard tui/*.c))
@@ -147,7 +147,8 @@ $(PROGRAM): $(call obj,$(TUI_SRC)) $(CORE_LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(if $(filter 0,$(SCREEN)),,$(call pkg,--libs,$(SCREEN_PKGS))) $(TEXT_LIBS) $(CORE_LIBS)
 
 link = $(call say,LINK,$@)
-TORCH_LINK = $(NET_LIB) $(PLAIN_LIB) $(BOOK_LIB) $(CORE_LIB)
+# The book first: measure.c runs the networks; programs without libtorch do not take it from the archive.
+TORCH_LINK = $(BOOK_LIB) $(NET_LIB) $(PLAIN_LIB) $(CORE_LIB)
 
 # stb_image_write shifts into the sign bit.
 $(BUILD)/models/picturebook/demo.o: SAN += -fno-sanitize=shift
@@ -217,7 +218,7 @@ check:
 
 # Third-party vocabularies for the tokenizers' goldens; those skip without.
 export VRAMBLE_DATA ?= $(patsubst %/clip/vocab.json,%,$(firstword $(wildcard tests/data/clip/vocab.json ../*/data/clip/vocab.json)))
-GOLDEN_FAST := $(wildcard tests/golden/*/small.json tests/golden/*/tokenizer.json tests/golden/*/preprocess.json tests/golden/*/search.json)
+GOLDEN_FAST := $(wildcard tests/golden/synth.json tests/golden/*/small.json tests/golden/*/tokenizer.json tests/golden/*/preprocess.json tests/golden/*/search.json)
 GOLDEN_FULL := $(wildcard tests/golden/*/full.json)
 FAKE_MODELS := $(if $(wildcard tests/support/fake_library.c),$(BUILD)/tests/libfake-models.so)
 CHECKED = $(UNIT_TESTS) $(TORCH_TESTS) $(SCREEN_TESTS) $(FUZZERS)
