@@ -64,12 +64,24 @@ int64_t app_selected(const struct app *a)
 	return catalog_rows(a->catalog) ? (int64_t)catalog_id(a->catalog, a->row) : -1;
 }
 
+const char *app_model_name(enum model_kind kind)
+{
+	static const char *const names[MODEL_KINDS] = {"CLIP", "captioner", "NLI"};
+
+	return names[kind];
+}
+
+bool app_can(const struct app *a, enum model_kind kind)
+{
+	return a->model[kind].used && !a->model[kind].failure && !a->library_failure;
+}
+
 bool app_busy(const struct app *a)
 {
-	bool loading = !a->library[0] && !a->library_failed;
+	bool loading = !a->library[0] && !a->library_failure;
 
 	for (int i = 0; i < MODEL_KINDS; i++)
-		loading |= a->model[i].used && !a->model[i].ready && !a->model[i].failure;
+		loading |= app_can(a, (enum model_kind)i) && !a->model[i].ready;
 	return loading || a->status.pending > 0 || catalog_scanning(a->catalog);
 }
 
@@ -296,6 +308,7 @@ static void close_all(struct app *a)
 	editor_free(&a->line);
 	for (int i = 0; i < MODEL_KINDS; i++)
 		free(a->model[i].failure);
+	free(a->library_failure);
 	log_close();
 }
 

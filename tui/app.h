@@ -66,7 +66,7 @@ struct app {
 	struct model_state model[MODEL_KINDS];
 	char library[64];           /* "libtorch 1.13.1"; empty while loading */
 	struct device_info device;
-	bool library_failed;
+	char *library_failure;      /* why there is none; NULL */
 	struct engine_status status;
 	struct gauge_sample gauge_now;
 	struct memory_history history;
@@ -87,8 +87,11 @@ int app_run(struct config *config, char *const *paths, int n);
 int64_t app_now(void);                                /* CLOCK_MONOTONIC, ms */
 void app_touch(struct app *a, enum panel panel);      /* dirty */
 void app_touch_all(struct app *a);
+const char *app_model_name(enum model_kind kind);     /* for people: "CLIP", … */
 void app_say(struct app *a, enum theme_role role, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int64_t app_selected(const struct app *a);            /* id, or -1 when the list is empty */
+/* The model has answered or still may; false: it is not used, or something stands in the way. */
+bool app_can(const struct app *a, enum model_kind kind);
 bool app_busy(const struct app *a);                   /* something is on its way: the spinner turns */
 
 /* app_events.c */
@@ -108,6 +111,8 @@ int app_set_theme(struct app *a, const char *name, struct error *err);
 void app_command(struct app *a, const char *text);    /* what was typed after : */
 void app_control_text(const struct app *a, enum control c, char *out, size_t size);
 const char *app_control_name(enum control c);
+enum precision app_precision(const struct app *a);     /* really in use, once a model is there */
+const char *app_control_key(enum control c);          /* that raises it; the capital lowers it */
 
 /* keys.c */
 void keys_read(struct app *a);                        /* all waiting keys and mouse events */
@@ -127,6 +132,7 @@ void view_status(struct app *a, const struct rect *r);
 /* Overlays, drawn last. */
 void view_help(struct app *a);
 void view_label_editor(struct app *a);
+struct rect view_control_place(const struct layout *l, enum control c); /* the cells of a control, for drawing and for clicks */
 int view_browser_rows(const struct layout *l);        /* rows of the list that fit */
 
 #endif

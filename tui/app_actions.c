@@ -151,6 +151,21 @@ void app_apply_labels(struct app *a, const struct editor *labels)
 
 static const char *const control_names[CONTROLS] = {"batch", "precision", "image", "beams"};
 
+enum precision app_precision(const struct app *a)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if (a->model[i].ready)
+			return a->model[i].precision;
+	return engine_get_settings(a->engine).precision;
+}
+
+const char *app_control_key(enum control c)
+{
+	static const char *const keys[CONTROLS] = {"b", "v", "i", "o"};
+
+	return keys[c];
+}
+
 const char *app_control_name(enum control c)
 {
 	return control_names[c];
@@ -165,7 +180,10 @@ void app_control_text(const struct app *a, enum control c, char *out, size_t siz
 		snprintf(out, size, "%d", s.batch);
 		break;
 	case CONTROL_PRECISION:
-		snprintf(out, size, "%s", precision_name(s.precision));
+		if (s.precision == PRECISION_AUTO && app_precision(a) != PRECISION_AUTO)
+			snprintf(out, size, "auto %s", precision_name(app_precision(a)));
+		else
+			snprintf(out, size, "%s", precision_name(s.precision));
 		break;
 	case CONTROL_IMAGE_SIZE:
 		if (s.image_size)

@@ -7,12 +7,12 @@
 #include "core/mem.h"
 #include "tui/app.h"
 
-static const char *const model_names[MODEL_KINDS] = {"CLIP", "captioner", "NLI"};
-
 static void take_library(struct app *a, struct event *e)
 {
 	if (e->err) {
-		a->library_failed = true;
+		free(a->library_failure);
+		a->library_failure = xstrdup(e->err->text);
+		app_touch_all(a);
 		app_say(a, ROLE_ERROR, "%s", e->err->text);
 		log_write(LOG_ERROR, "%s", e->err->text);
 		return;
@@ -36,12 +36,12 @@ static void take_model(struct app *a, struct event *e)
 		m->info = *e->ready.info;
 		m->precision = e->ready.precision;
 		m->seconds = e->ready.seconds;
-		log_write(LOG_INFO, "%s: %s ready in %.1f s, %s", model_names[e->model], m->info.name, m->seconds, precision_name(m->precision));
+		log_write(LOG_INFO, "%s: %s ready in %.1f s, %s", app_model_name(e->model), m->info.name, m->seconds, precision_name(m->precision));
 	} else if (e->kind == EV_MODEL_FAILED) {
 		free(m->failure);
 		m->failure = xstrdup(e->err->text);
 		app_say(a, ROLE_ERROR, "%s", e->err->text);
-		log_write(LOG_ERROR, "%s: %s", model_names[e->model], e->err->text);
+		log_write(LOG_ERROR, "%s: %s", app_model_name(e->model), e->err->text);
 	}
 	app_touch(a, PANEL_CONTROLS);
 	app_touch(a, PANEL_MEMORY);

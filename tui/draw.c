@@ -111,6 +111,21 @@ int draw_format(const struct canvas *c, int y, int x, int width, enum theme_role
 	return used;
 }
 
+int draw_whole(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int used = 0;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	if (draw_columns(text) <= width)
+		used = draw_text(c, y, x, width, role, text);
+	free(text);
+	return used;
+}
+
 /* hline writes spaces in the window's current colour, unlike blanks left by erase. */
 void draw_blank(const struct canvas *c, const struct rect *r, enum theme_role role)
 {
@@ -214,6 +229,32 @@ void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *
 			level = 1 + (int)((double)value[k] / (double)top * 7 + 0.5);
 		addstr(steps[c->symbols ? 0 : 1][level > 8 ? 8 : level]);
 	}
+}
+
+int draw_edited(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *text, int at)
+{
+	int before = 0, from = 0, cursor;
+	size_t n = strlen(text), length;
+	uint32_t code;
+
+	/* The characters before the cursor that fit, and a cell for the cursor itself. */
+	for (int i = 0; i < at; i += (int)length) {
+		length = utf8_decode(text + i, n - (size_t)i, &code);
+		length = length ? length : 1;
+		before += code_width(code);
+	}
+	while (before >= width && from < at) {
+		length = utf8_decode(text + from, n - (size_t)from, &code);
+		length = length ? length : 1;
+		before -= code_width(code);
+		from += (int)length;
+	}
+	cursor = x + before;
+	theme_set(c->theme, stdscr, role);
+	move(y, x);
+	before = put(c, text + from, n - (size_t)from, width);
+	mvhline(y, x + before, ' ', width - before);
+	return cursor;
 }
 
 /* The bytes of text that make one line of at most width columns: up to the last blank that fits, or a hard cut. */

@@ -22,6 +22,8 @@ int draw_text(const struct canvas *c, int y, int x, int width, enum theme_role r
 /* As draw_text, then blanks up to width. */
 void draw_field(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *text);
 int draw_format(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* As draw_format, but only where all of it fits; else draws nothing and returns 0. For rows of facts that give way one by one. */
+int draw_whole(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 int draw_columns(const char *text); /* columns that text takes */
 void draw_blank(const struct canvas *c, const struct rect *r, enum theme_role role);
 /* A frame with a title in its upper edge; the inside is blanked unless keep is set. Returns the inside. */
@@ -32,6 +34,8 @@ void draw_bar(const struct canvas *c, int y, int x, int width, double fraction, 
 void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *value, const enum theme_role *roles, int n, int64_t total);
 /* The newest values of a series as one line of vertical eighths, the right end newest. */
 void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *value, int n, int64_t top, enum theme_role role);
+/* An editable line, scrolled sideways so that byte `at` is seen; the rest is blanked. Returns the cursor's column. */
+int draw_edited(const struct canvas *c, int y, int x, int width, enum theme_role role, const char *text, int at);
 /* Wraps text at blanks into lines of at most width columns and draws up to max lines; returns how many. cursor: a block after the last character. */
 int draw_wrapped(const struct canvas *c, int y, int x, int width, int max, enum theme_role role, const char *text, bool cursor);
 /* Symbols with an ASCII form. */

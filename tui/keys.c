@@ -305,7 +305,9 @@ static void labels_key(struct app *a, int key)
 
 	if (key == ESCAPE || key == CTRL_C) {
 		close_mode(a);
-	} else if (key == '\r' || key == KEY_ENTER || key == CTRL_S) {
+	} else if (key == CTRL_S) {
+		app_apply_labels(a, e);
+	} else if (key == '\r' || key == KEY_ENTER) {
 		app_apply_labels(a, e);
 		close_mode(a);
 	} else if (key == ';' || (key == KEY_DOWN && e->row == e->n - 1 && e->line[e->row][0])) {
@@ -358,6 +360,24 @@ static void line_key(struct app *a, int key)
 
 /* ---- mouse --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A click chooses the control; on its arrows, or on its value when it was chosen already, it changes it. */
+static void click_control(struct app *a, int y, int x)
+{
+	enum { ARROW = 12 }; /* the column of the left one, where there are arrows */
+
+	for (int c = 0; c < CONTROLS; c++) {
+		struct rect r = view_control_place(&a->layout, (enum control)c);
+		bool chosen = a->focus == PANEL_CONTROLS && a->control == (enum control)c, arrows = !a->layout.compact && x >= r.left + ARROW;
+
+		if (y != r.top || x < r.left || x >= r.left + r.width)
+			continue;
+		a->control = (enum control)c;
+		if (arrows || chosen)
+			app_change_control(a, a->control, arrows && x < r.left + ARROW + 2 ? -1 : 1);
+	}
+	act_focus(a, PANEL_CONTROLS);
+}
+
 static void click(struct app *a, int y, int x)
 {
 	int panel = layout_at(&a->layout, y, x);
@@ -369,12 +389,8 @@ static void click(struct app *a, int y, int x)
 			app_select(a, a->top + y - r->top - 1);
 	} else if (panel == PANEL_ANSWERS) {
 		act_focus(a, PANEL_ANSWERS);
-	} else if (panel == PANEL_CONTROLS && !a->layout.compact) {
-		int column = (x - r->left - 1) / ((r->width - 2) / 2 > 0 ? (r->width - 2) / 2 : 1), line = y - r->top - 1;
-
-		act_focus(a, PANEL_CONTROLS);
-		if (line >= 0 && line < 2 && column >= 0 && column < 2)
-			a->control = (enum control)(line * 2 + column);
+	} else if (panel == PANEL_CONTROLS) {
+		click_control(a, y, x);
 	}
 }
 

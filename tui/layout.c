@@ -14,8 +14,8 @@ static int clamp(int value, int low, int high)
 
 static void place_top(struct layout *l, int top, int height)
 {
-	int columns = l->columns, list = columns >= LIST_MIN_COLUMNS ? clamp(columns / 5, 18, 34) : 0;
-	int answers = clamp((columns - list) * 2 / 5, 30, 60), picture = columns - list - answers;
+	int columns = l->columns, list = columns >= LIST_MIN_COLUMNS ? clamp(columns / 5, 16, 34) : 0;
+	int answers = clamp((columns - list) * 2 / 5, list ? 34 : 30, 60), picture = columns - list - answers;
 
 	if (list)
 		l->panel[PANEL_BROWSER] = (struct rect){top, 0, height, list};

@@ -80,8 +80,10 @@ static ChafaSymbolTags symbol_tags(const struct terminal *t)
 	if (!t->utf8)
 		return CHAFA_SYMBOL_TAG_ASCII;
 	if (t->console) /* all that the usual fonts of Linux's console hold */
-		return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF | CHAFA_SYMBOL_TAG_STIPPLE;
-	return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_BLOCK | CHAFA_SYMBOL_TAG_BORDER | CHAFA_SYMBOL_TAG_QUAD | CHAFA_SYMBOL_TAG_HALF;
+		return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF;
+	/* Box drawing (BORDER) leaves stray lines in flat areas and doubles the time. */
+	return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_BLOCK | CHAFA_SYMBOL_TAG_QUAD | CHAFA_SYMBOL_TAG_HALF |
+	       (t->sextants ? CHAFA_SYMBOL_TAG_SEXTANT : 0);
 }
 
 static ChafaCanvasMode canvas_mode(enum colour_mode colour)
@@ -102,8 +104,9 @@ static ChafaCanvasConfig *make_config(const struct preview *p, int columns, int 
 	chafa_canvas_config_set_geometry(config, columns, rows);
 	chafa_canvas_config_set_fg_color(config, light ? 0x000000 : 0xffffff);
 	chafa_canvas_config_set_bg_color(config, light ? 0xffffff : 0x000000);
-	chafa_canvas_config_set_work_factor(config, 0.6f);
-	if (p->terminal.colour < COLOUR_256)
+	chafa_canvas_config_set_work_factor(config, 0.5f);
+	/* With colours, single cells of the wrong colour disturb more than flat areas do. */
+	if (p->terminal.colour == COLOUR_MONO)
 		chafa_canvas_config_set_dither_mode(config, CHAFA_DITHER_MODE_DIFFUSION);
 	return config;
 }

@@ -170,22 +170,33 @@ static void ask(struct terminal *t)
 
 /* ---- deciding ------------------------------------------------------------------------------------------------------------------------------- */
 
+static bool name_begins(const char *term, const char *const *names)
+{
+	while (*names && strncmp(term, *names, strlen(*names)))
+		names++;
+	return *names;
+}
+
 /* Terminals whose name alone says that they take 24-bit colour. */
 static bool name_is_direct(const char *term)
 {
-	static const char *const names[] = {"xterm-kitty", "alacritty", "foot", "wezterm", "xterm-ghostty", "contour"};
+	static const char *const names[] = {"xterm-kitty", "alacritty", "foot", "wezterm", "xterm-ghostty", "contour", NULL};
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strncmp(term, names[i], strlen(names[i])))
-			return true;
-	return strstr(term, "-direct") != NULL;
+	return name_begins(term, names) || strstr(term, "-direct");
+}
+
+static bool name_has_sextants(const char *term)
+{
+	static const char *const names[] = {"xterm-kitty", "foot", "wezterm", "xterm-ghostty", "contour", NULL};
+
+	return name_begins(term, names);
 }
 
 static bool is_xterm_family(const char *term)
 {
-	return !strncmp(term, "xterm", 5) || !strncmp(term, "tmux", 4) || !strncmp(term, "screen", 6) || name_is_direct(term) ||
-	       !strncmp(term, "rxvt", 4) || !strncmp(term, "st-", 3) || !strncmp(term, "konsole", 7) || !strncmp(term, "vte", 3) ||
-	       !strncmp(term, "gnome", 5);
+	static const char *const names[] = {"xterm", "tmux", "screen", "rxvt", "st-", "konsole", "vte", "gnome", NULL};
+
+	return name_begins(term, names) || name_is_direct(term);
 }
 
 static bool mode_from_name(const char *name, enum colour_mode *mode)
@@ -206,6 +217,7 @@ static void decide(const char *colour, const char *term, struct terminal *t)
 
 	t->tmux = getenv("TMUX") != NULL || !strncmp(term, "tmux", 4);
 	t->console = !strncmp(term, "linux", 5);
+	t->sextants = name_has_sextants(term);
 	t->utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
 	t->background = -1;
 	t->colour = COLOUR_256; /* lowered by what terminfo says, once curses runs */

@@ -16,6 +16,7 @@ struct terminal {
 	enum colour_mode colour;
 	bool utf8;            /* the locale's codeset; otherwise ASCII symbols */
 	bool console;         /* of Linux: few symbols in its font */
+	bool sextants;        /* draws U+1FB00… itself, whatever the font holds */
 	bool tmux;
 	int background;       /* 0xRRGGBB as the terminal answered (OSC 11), or -1 */
 	double cell_aspect;   /* width / height of a cell; 0.5 when unknown */

@@ -1,33 +1,66 @@
-/* view_answers.c - what the models say of the selected picture: caption, labels with CLIP bars and NLI verdicts, and what is still to come. */
+/* view_answers.c - what the models say of the selected picture: caption, labels with CLIP bars and NLI verdicts, what is still to come, and from whom. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/utf8.h"
 #include "tui/app.h"
 
-static const char *const model_names[MODEL_KINDS] = {"CLIP", "captioner", "NLI"};
-
-/* What stands in the way of a model's answer, or NULL when it can be expected. */
-static const char *model_problem(const struct app *a, enum model_kind kind)
+static bool is_coming(const struct app *a, const struct catalog_picture *p)
 {
-	if (a->library_failed)
-		return "libtorch could not be loaded";
-	return a->model[kind].failure;
+	return p->status == PICTURE_QUEUED || p->status == PICTURE_WORKING || (p->status == PICTURE_DONE && a->status.refreshing);
 }
 
-static void draw_loading(const struct app *a, int y, const struct rect *in)
-{
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		const struct model_state *m = &a->model[i];
+/* ---- models --------------------------------------------------------------------------------------------------------------------------------- */
 
-		if (!m->used || m->ready || m->failure || y >= in->top + in->height)
+static bool is_loading(const struct app *a, enum model_kind kind)
+{
+	return app_can(a, kind) && !a->model[kind].ready;
+}
+
+static void draw_model(const struct app *a, enum model_kind kind, int y, int x, int width)
+{
+	const struct model_state *m = &a->model[kind];
+	const struct lane_status *lane = &a->status.lane[kind];
+	const char *symbol = is_loading(a, kind) ? draw_spinner(&a->canvas, a->tick) : draw_symbol(&a->canvas, app_can(a, kind) ? SYM_DONE : SYM_FAILED);
+	int used;
+
+	draw_format(&a->canvas, y, x, 12, !app_can(a, kind) ? ROLE_FAILED : is_loading(a, kind) || lane->busy ? ROLE_PENDING : ROLE_DIM, "%s %s", symbol,
+		    app_model_name(kind));
+	x += 12;
+	width -= 12;
+	if (!app_can(a, kind)) {
+		draw_text(&a->canvas, y, x, width, ROLE_FAILED, m->failure ? m->failure : "no libtorch");
+	} else if (!m->ready && m->total > 0) {
+		draw_bar(&a->canvas, y, x, width, (double)m->done / (double)m->total, ROLE_BAR, ROLE_BAR_BACK);
+	} else if (!m->ready) {
+		draw_text(&a->canvas, y, x, width, ROLE_DIM, a->library[0] ? "waits" : "waits for libtorch");
+	} else {
+		used = draw_whole(&a->canvas, y, x, width, ROLE_DIM, "%s  %s", m->info.name, precision_name(m->precision));
+		if (lane->done)
+			draw_whole(&a->canvas, y, x + used, width - used, ROLE_DIM, "  %.0f ms", lane->p50_ms);
+	}
+}
+
+/* The models' lines at the foot of the panel: always while something is loading or broken, else where there is room below `free`. */
+static void draw_models(const struct app *a, const struct rect *in, int free)
+{
+	int lines = 0, y;
+	bool news = false;
+
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		lines += a->model[i].used;
+		news |= a->model[i].used && (!app_can(a, (enum model_kind)i) || is_loading(a, (enum model_kind)i));
+	}
+	y = in->top + in->height - lines;
+	if (y <= free && !news)
+		return;
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		struct rect line = {y, in->left, 1, in->width};
+
+		if (!a->model[i].used || y <= in->top)
 			continue;
-		draw_format(&a->canvas, y, in->left + 1, in->width - 2, ROLE_PENDING, "%s %s %s", draw_spinner(&a->canvas, a->tick), model_names[i],
-			    a->library[0] ? m->total ? "" : "waits" : "waits for libtorch");
-		if (m->total > 0)
-			draw_bar(&a->canvas, y, in->left + 15, in->width - 16, (double)m->done / (double)m->total, ROLE_BAR, ROLE_BAR_BACK);
-		y++;
+		draw_blank(&a->canvas, &line, ROLE_TEXT);
+		draw_model(a, (enum model_kind)i, y++, in->left + 1, in->width - 2);
 	}
 }
 
@@ -35,56 +68,71 @@ static void draw_loading(const struct app *a, int y, const struct rect *in)
 
 static void draw_caption_facts(const struct app *a, const struct answers *w, int y, const struct rect *in)
 {
-	char text[160];
-	int n = 0;
+	int x = in->left + 1, end = in->left + in->width - 1;
 
-	if (w->settled)
-		n = snprintf(text, sizeof text, "%d tok  %.0f ms  p %.2f", w->tokens, w->caption_ms, exp((double)w->log_probability));
-	else
-		n = snprintf(text, sizeof text, "%d tok", w->tokens);
 	if (!isnan(w->clipscore))
-		snprintf(text + n, sizeof text - (size_t)n, "  CLIPScore %.2f", (double)w->clipscore);
-	draw_text(&a->canvas, y, in->left + 1, in->width - 2, ROLE_DIM, text);
-}
-
-static bool models_wait(const struct app *a)
-{
-	for (int i = 0; i < MODEL_KINDS; i++)
-		if (a->model[i].used && !a->model[i].ready && !a->model[i].failure)
-			return !a->library_failed;
-	return false;
+		x += draw_whole(&a->canvas, y, x, end - x, ROLE_TEXT, "CLIPScore %.2f  ", (double)w->clipscore);
+	x += draw_whole(&a->canvas, y, x, end - x, ROLE_DIM, "%d tok  ", w->tokens);
+	if (!w->settled)
+		return;
+	x += draw_whole(&a->canvas, y, x, end - x, ROLE_DIM, "%.0f ms  ", w->caption_ms);
+	draw_whole(&a->canvas, y, x, end - x, ROLE_DIM, "p %.2f", exp((double)w->log_probability));
 }
 
 /* Returns the first row below. */
 static int draw_caption(const struct app *a, const struct catalog_picture *p, const struct rect *in)
 {
 	const struct answers *w = p->answers;
-	const char *problem = model_problem(a, MODEL_CAPTION);
-	int y = in->top, lines;
+	int y = in->top, most = in->height / 3 > 1 ? in->height / 3 : 1, lines;
 
-	if (!a->model[MODEL_CAPTION].used)
+	if (!app_can(a, MODEL_CAPTION))
 		return y;
 	if (!w || !w->caption) {
-		if (problem)
-			return y + draw_wrapped(&a->canvas, y, in->left + 1, in->width - 2, 4, ROLE_ERROR, problem, false) + 1;
-		if (p->status == PICTURE_NEW)
-			draw_text(&a->canvas, y, in->left + 1, in->width - 2, ROLE_DIM, "no caption yet (Enter)");
-		else
+		if (is_coming(a, p))
 			draw_format(&a->canvas, y, in->left + 1, in->width - 2, ROLE_PENDING, "%s caption to come", draw_spinner(&a->canvas, a->tick));
+		else
+			draw_text(&a->canvas, y, in->left + 1, in->width - 2, ROLE_DIM, "no caption yet; Enter asks for one");
 		return y + 3;
 	}
-	lines = draw_wrapped(&a->canvas, y, in->left + 1, in->width - 2, in->height / 3 > 1 ? in->height / 3 : 1, ROLE_CAPTION, w->caption, !w->settled);
+	lines = draw_wrapped(&a->canvas, y, in->left + 1, in->width - 2, most, ROLE_CAPTION, w->caption, !w->settled);
 	draw_caption_facts(a, w, y + lines, in);
-	return y + (lines < 2 ? 2 : lines) + 1;
+	return y + (lines < 2 ? 2 : lines + 1) + 1;
+}
+
+/* Why there are no answers at all, instead of them; false when there is no such reason. */
+static bool draw_problem(const struct app *a, const struct catalog_picture *p, const struct rect *in)
+{
+	const char *text = a->library_failure;
+	int lines;
+
+	if (p->status == PICTURE_UNSUPPORTED)
+		text = "not read: JPEG, PNG, BMP, GIF and PNM pictures are";
+	else if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
+		text = p->answers->failure;
+	if (!text)
+		return false;
+	lines = draw_wrapped(&a->canvas, in->top, in->left + 1, in->width - 2, in->height - 2, ROLE_FAILED, text, false);
+	if (p->status == PICTURE_FAILED && !a->library_failure)
+		draw_text(&a->canvas, in->top + lines + 1, in->left + 1, in->width - 2, ROLE_DIM, "Enter tries again");
+	return true;
 }
 
 /* ---- labels --------------------------------------------------------------------------------------------------------------------------------- */
 
-/* The order in which labels are shown: the combined ranking when it is of these labels, else by CLIP, else as typed. */
-static int shown_order(const struct app *a, const struct answers *w, int *order, int n)
+static bool has_scores(const struct app *a, const struct answers *w, int label)
 {
-	bool ranked = w && w->order && w->ranking_epoch == a->epoch && w->ranking_n == n;
-	bool scored = w && w->probability && w->scores_epoch == a->epoch && w->scores_n == n;
+	return w && w->probability && w->scores_epoch == a->epoch && label < w->scores_n;
+}
+
+static bool has_verdict(const struct app *a, const struct answers *w, int label)
+{
+	return w && w->verdicts && w->verdicts_epoch == a->epoch && label < w->verdicts_n;
+}
+
+/* The order in which labels are shown: the combined ranking when it is of these labels, else by CLIP, else as typed. */
+static void shown_order(const struct app *a, const struct answers *w, int *order, int n)
+{
+	bool ranked = w && w->order && w->ranking_epoch == a->epoch && w->ranking_n == n, scored = has_scores(a, w, n - 1);
 
 	for (int i = 0; i < n; i++) {
 		int at = i;
@@ -97,7 +145,6 @@ static int shown_order(const struct app *a, const struct answers *w, int *order,
 			order[at] = order[at - 1];
 		order[at] = i;
 	}
-	return n;
 }
 
 static void draw_verdict(const struct app *a, const struct verdict *v, int y, int x)
@@ -115,7 +162,7 @@ static void draw_verdict(const struct app *a, const struct verdict *v, int y, in
 		symbol = SYM_FAILED;
 		value = v->contradiction;
 	}
-	draw_format(&a->canvas, y, x, 6, role, "%s %3.0f", draw_symbol(&a->canvas, symbol), 100 * (double)value);
+	draw_format(&a->canvas, y, x, 5, role, "%s %3.0f", draw_symbol(&a->canvas, symbol), 100 * (double)value);
 }
 
 struct columns {
@@ -124,62 +171,70 @@ struct columns {
 
 static struct columns label_columns(const struct app *a, int width)
 {
-	struct columns c = {.percent = a->model[MODEL_SCORES].used ? 6 : 0, .verdict = a->model[MODEL_NLI].used && a->model[MODEL_CAPTION].used ? 6 : 0};
-	int longest = 8, left;
+	struct columns c = {.percent = app_can(a, MODEL_SCORES) ? 6 : 0, .verdict = app_can(a, MODEL_NLI) && app_can(a, MODEL_CAPTION) ? 6 : 0};
+	int longest = 8, left = width - c.percent - c.verdict;
 
 	for (int i = 0; i < a->labels.n; i++) {
 		int n = draw_columns(a->labels.line[i]);
 
 		longest = n > longest ? n : longest;
 	}
-	left = width - c.percent - c.verdict - 2;
-	c.bar = a->model[MODEL_SCORES].used ? left / 3 : 0;
+	c.bar = c.percent ? left / 4 : 0;
 	c.label = left - c.bar - 1;
-	if (c.label > longest) { /* what the labels do not need goes to the bars */
+	if (c.percent && c.label > longest) { /* what the labels do not need goes to the bars */
 		c.bar += c.label - longest;
 		c.label = longest;
 	}
 	return c;
 }
 
-static void draw_label(const struct app *a, const struct answers *w, int label, int y, const struct rect *in, const struct columns *c)
+static void draw_label(const struct app *a, const struct catalog_picture *p, int label, int y, const struct rect *in, const struct columns *c)
 {
-	bool scored = w && w->probability && label < w->scores_n && w->scores_epoch == a->epoch;
-	bool judged = w && w->verdicts && label < w->verdicts_n && w->verdicts_epoch == a->epoch;
+	const struct answers *w = p->answers;
+	bool scored = has_scores(a, w, label), judged = has_verdict(a, w, label);
+	const char *soon = is_coming(a, p) ? draw_symbol(&a->canvas, SYM_WORKING) : "";
 	int x = in->left + 1;
 
-	draw_field(&a->canvas, y, x, c->label, scored || judged ? ROLE_TEXT : ROLE_DIM, a->labels.line[label]);
+	draw_text(&a->canvas, y, x, c->label, scored || judged ? ROLE_TEXT : ROLE_DIM, a->labels.line[label]);
 	x += c->label + 1;
 	if (c->percent && scored) {
 		draw_bar(&a->canvas, y, x, c->bar, (double)w->probability[label], ROLE_BAR, ROLE_BAR_BACK);
 		draw_format(&a->canvas, y, x + c->bar, c->percent, ROLE_TEXT, " %5.1f", 100 * (double)w->probability[label]);
+	} else if (c->percent) {
+		draw_text(&a->canvas, y, x + c->bar + c->percent - 1, 1, ROLE_PENDING, soon);
 	}
 	x += c->bar + c->percent + 1;
 	if (c->verdict && judged)
 		draw_verdict(a, &w->verdicts[label], y, x);
-	else if (c->verdict && w && w->settled)
-		draw_text(&a->canvas, y, x, c->verdict, ROLE_PENDING, draw_symbol(&a->canvas, SYM_WORKING));
+	else if (c->verdict)
+		draw_text(&a->canvas, y, x + c->verdict - 2, 1, ROLE_PENDING, soon);
 }
 
-static void draw_labels(struct app *a, const struct answers *w, int y, const struct rect *in)
+/* Returns the first row below. */
+static int draw_labels(struct app *a, const struct catalog_picture *p, int y, const struct rect *in)
 {
-	struct columns c = label_columns(a, in->width - 1);
-	int order[ENGINE_MAX_LABELS], n = a->labels.line[0][0] ? shown_order(a, w, order, a->labels.n) : 0;
-	int rows = in->top + in->height - y - 1;
+	struct columns c = label_columns(a, in->width - 2);
+	int order[ENGINE_MAX_LABELS], n = a->labels.line[0][0] ? a->labels.n : 0;
+	int rows = in->top + in->height - y - 1, x = in->left + 1;
 
 	if (rows < 1)
-		return;
-	draw_text(&a->canvas, y, in->left + 1, c.label, ROLE_HEADING, n ? "labels" : "no labels (e)");
-	if (c.percent && n)
-		draw_format(&a->canvas, y, in->left + c.label + 2, c.bar + c.percent, ROLE_HEADING, "%*s", c.bar + c.percent, "CLIP %");
-	if (c.verdict && n)
-		draw_text(&a->canvas, y, in->left + c.label + c.bar + c.percent + 3, c.verdict, ROLE_HEADING, "NLI %");
-	if (a->label_top > n - rows)
-		a->label_top = n > rows ? n - rows : 0;
+		return y;
+	draw_text(&a->canvas, y, x, c.label, ROLE_HEADING, n ? "labels" : "no labels; e edits them");
+	if (!n)
+		return y + 1;
+	shown_order(a, p->answers, order, n);
+	x += c.label + 1 + c.bar;
+	if (c.percent)
+		draw_text(&a->canvas, y, x, c.percent, ROLE_HEADING, "CLIP %");
+	if (c.verdict)
+		draw_text(&a->canvas, y, x + c.percent + 1, c.verdict - 1, ROLE_HEADING, "NLI %");
+	a->label_top = a->label_top > n - rows ? n - rows : a->label_top;
+	a->label_top = a->label_top < 0 ? 0 : a->label_top;
 	for (int i = 0; i < rows && a->label_top + i < n; i++)
-		draw_label(a, w, order[a->label_top + i], y + 1 + i, in, &c);
+		draw_label(a, p, order[a->label_top + i], y + 1 + i, in, &c);
 	if (a->label_top + rows < n)
 		draw_format(&a->canvas, in->top + in->height, in->left + 2, in->width - 4, ROLE_DIM, " %d more ", n - rows - a->label_top);
+	return y + 1 + (n < rows ? n : rows);
 }
 
 void view_answers(struct app *a, const struct rect *r)
@@ -187,16 +242,12 @@ void view_answers(struct app *a, const struct rect *r)
 	int64_t id = app_selected(a);
 	const struct catalog_picture *p = id < 0 ? NULL : catalog_picture(a->catalog, (uint32_t)id);
 	struct rect in = draw_frame(&a->canvas, r, a->focus == PANEL_ANSWERS, false, "what it sees");
-	const char *clip = a->model[MODEL_SCORES].used ? model_problem(a, MODEL_SCORES) : NULL;
-	int y = in.top;
+	int free = in.top;
 
-	if (!p)
-		return;
-	if (p->status != PICTURE_FAILED && p->status != PICTURE_UNSUPPORTED)
-		y = draw_caption(a, p, &in);
-	if (clip && y < in.top + in.height)
-		y += draw_wrapped(&a->canvas, y, in.left + 1, in.width - 2, 3, ROLE_ERROR, clip, false) + 1;
-	draw_labels(a, p->answers, y, &in);
-	if (models_wait(a))
-		draw_loading(a, in.top + in.height - MODEL_KINDS, &in);
+	if (p && !draw_problem(a, p, &in)) {
+		free = draw_caption(a, p, &in);
+		free = draw_labels(a, p, free, &in);
+	}
+	if (!a->library_failure)
+		draw_models(a, &in, free);
 }

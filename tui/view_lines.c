@@ -21,34 +21,42 @@ static void folder_text(const struct app *a, char *out, size_t size)
 	}
 }
 
-static const char *model_precision(const struct app *a)
+/* What stands at the right end of the title, as much of it as fits. */
+static void title_facts(const struct app *a, int width, char *out, size_t size)
 {
-	for (int i = 0; i < MODEL_KINDS; i++)
-		if (a->model[i].ready)
-			return precision_name(a->model[i].precision);
-	return precision_name(engine_get_settings(a->engine).precision);
+	const char *device = a->device.name[0] ? a->device.name : a->library_failure ? "no libtorch" : "libtorch is loading";
+	const char *precision = precision_name(app_precision(a));
+	int batch = engine_get_settings(a->engine).batch;
+	char clock[16];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+	snprintf(out, size, "%s  %s  batch %d  %s ", device, precision, batch, clock);
+	if (draw_columns(out) > width)
+		snprintf(out, size, "%s  batch %d  %s ", precision, batch, clock);
 }
 
 void view_title(struct app *a, const struct rect *r)
 {
-	char folder[512], right[256], clock[16];
-	time_t now = time(NULL);
-	struct tm tm;
-	int x, marked = catalog_marked(a->catalog), width;
+	char folder[512], right[256], count[64];
+	int x = 1, marked = catalog_marked(a->catalog), end, counts;
 
-	localtime_r(&now, &tm);
-	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-	snprintf(right, sizeof right, "%s  %s  batch %d  %s ", a->device.name[0] ? a->device.name : "libtorch is loading", model_precision(a),
-		 engine_get_settings(a->engine).batch, clock);
-	width = draw_columns(right);
+	title_facts(a, r->width / 2, right, sizeof right);
+	end = r->width - draw_columns(right);
 	folder_text(a, folder, sizeof folder);
+	snprintf(count, sizeof count, "  %d/%d%s", catalog_rows(a->catalog) ? a->row + 1 : 0, catalog_rows(a->catalog),
+		 catalog_scanning(a->catalog) ? draw_symbol(&a->canvas, SYM_WORKING) : "");
+	counts = draw_columns(count) + (marked ? 14 : 0);
 	draw_blank(&a->canvas, r, ROLE_TITLE);
-	x = 1 + draw_text(&a->canvas, r->top, 1, r->width - width - 24, ROLE_TITLE, folder);
-	x += draw_format(&a->canvas, r->top, x, r->width - width - x, ROLE_DIM, "  %d/%d%s", catalog_rows(a->catalog) ? a->row + 1 : 0,
-			 catalog_rows(a->catalog), catalog_scanning(a->catalog) ? "…" : "");
+	if (draw_columns(folder) + counts + 12 < end)
+		x += draw_text(&a->canvas, r->top, x, end, ROLE_TITLE, "vramble  ");
+	x += draw_text(&a->canvas, r->top, x, end - x - counts - 1, ROLE_TEXT, folder);
+	x += draw_text(&a->canvas, r->top, x, end - x, ROLE_DIM, count);
 	if (marked)
-		draw_format(&a->canvas, r->top, x, r->width - width - x, ROLE_MARK, "  %s%d marked", draw_symbol(&a->canvas, SYM_MARK), marked);
-	draw_text(&a->canvas, r->top, r->width - width, width, ROLE_DIM, right);
+		draw_whole(&a->canvas, r->top, x, end - x, ROLE_MARK, "  %s %d marked", draw_symbol(&a->canvas, SYM_MARK), marked);
+	draw_text(&a->canvas, r->top, end, r->width - end, ROLE_DIM, right);
 }
 
 /* ---- status -------------------------------------------------------------------------------------------------------------------------------- */
@@ -103,14 +111,11 @@ static int draw_progress(const struct app *a, const struct rect *r)
 
 static void draw_prompt(const struct app *a, const struct rect *r)
 {
-	const char *text = a->line.line[0];
-	char before[EDITOR_LINE_BYTES + 4];
-	int x = 1 + draw_text(&a->canvas, r->top, 0, 1, ROLE_KEY, a->mode == MODE_FILTER ? "/" : ":");
+	int x;
 
-	draw_text(&a->canvas, r->top, x, r->width - x - 1, ROLE_TEXT, text);
-	snprintf(before, sizeof before, "%.*s", a->line.at, text);
-	x += draw_columns(before);
-	move(r->top, x < r->width ? x : r->width - 1);
+	draw_text(&a->canvas, r->top, 0, 1, ROLE_KEY, a->mode == MODE_FILTER ? "/" : ":");
+	x = draw_edited(&a->canvas, r->top, 1, r->width - 2, ROLE_TEXT, a->line.line[0], a->line.at);
+	move(r->top, x);
 }
 
 void view_status(struct app *a, const struct rect *r)

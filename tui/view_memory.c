@@ -4,6 +4,8 @@
 
 #include "tui/app.h"
 
+enum { CONTROL_COLUMNS = 26 }; /* of a control in a frame: "v precision ‹ auto bf16 ›" */
+
 static const char *const short_names[MODEL_KINDS] = {"clip", "caption", "nli"};
 
 /* Three significant digits and a unit: "9.12G", "320M". */
@@ -25,12 +27,8 @@ static struct memory_rows rows_of(const struct app *a)
 {
 	struct model_weights weights[MODEL_KINDS];
 
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		int64_t held = a->status.memory.owner[i + 1];
-
-		weights[i].bytes = a->status.lane[i].weight_bytes;
-		weights[i].held = held < weights[i].bytes ? held : weights[i].bytes;
-	}
+	for (int i = 0; i < MODEL_KINDS; i++)
+		weights[i] = (struct model_weights){a->status.lane[i].weight_bytes, a->status.lane[i].weight_held};
 	return memory_rows(&a->status.memory, weights);
 }
 
@@ -41,47 +39,61 @@ static void draw_held(const struct app *a, const struct memory_rows *m, int y, i
 	char text[64], held[16], total[16];
 	int n;
 
-	snprintf(text, sizeof text, " %s/%s", size_text(m->ours + m->mapped, held), size_text(m->total, total));
-	n = draw_columns(text);
 	/* Small models on a large device would be invisible beside the rest: then the bar shows what is ours. */
-	if (m->total > 0 && (m->ours + m->mapped) * 8 < m->total)
-		draw_stack(&a->canvas, y, x, width - n, value, roles, 3, m->ours + m->mapped);
-	else
-		draw_stack(&a->canvas, y, x, width - n, value, roles, 4, m->total);
+	bool ours_alone = m->total > 0 && (m->ours + m->mapped) * 8 < m->total;
+
+	snprintf(text, sizeof text, " %s of %s", size_text(m->ours + m->mapped, held), size_text(m->total, total));
+	n = draw_columns(text);
+	draw_stack(&a->canvas, y, x, width - n, value, roles, ours_alone ? 3 : 4, ours_alone ? m->ours + m->mapped : m->total);
 	draw_text(&a->canvas, y, x + width - n, n, ROLE_VALUE, text);
+}
+
+struct amount {
+	const char *name;
+	int64_t bytes;
+	enum theme_role role;
+};
+
+/* "name size" for each, as many as fit. */
+static void draw_amounts(const struct app *a, const struct amount *amounts, int n, int y, int x, int width)
+{
+	char size[16];
+	int used = 0;
+
+	for (int i = 0; i < n; i++) {
+		int needs = draw_columns(amounts[i].name) + 1 + (int)strlen(size_text(amounts[i].bytes, size));
+
+		if (used + needs > width)
+			return;
+		used += draw_format(&a->canvas, y, x + used, width - used, amounts[i].role, "%s ", amounts[i].name);
+		used += draw_text(&a->canvas, y, x + used, width - used, ROLE_TEXT, size) + 1;
+	}
 }
 
 static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, int x, int width)
 {
-	const struct {
-		const char *name;
-		int64_t bytes;
-		enum theme_role role;
-	} kinds[] = {{"weights", m->weights + m->mapped, ROLE_WEIGHTS}, {"act", m->activations, ROLE_ACTIVATIONS}, {"cache", m->cached, ROLE_CACHE}, {"peak", m->peak, ROLE_VALUE}};
-	int used = 0;
-	char size[16];
+	const struct amount kinds[] = {{"weights", m->weights + m->mapped, ROLE_WEIGHTS}, {"act", m->activations, ROLE_ACTIVATIONS},
+				       {"cache", m->cached, ROLE_CACHE},		  {"peak", m->peak, ROLE_VALUE},
+				       {"others", m->others, ROLE_OTHERS},		  {"free", m->free, ROLE_DIM}};
 
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && used < width; i++) {
-		used += draw_format(&a->canvas, y, x + used, width - used, kinds[i].role, "%s ", kinds[i].name);
-		used += draw_format(&a->canvas, y, x + used, width - used, ROLE_TEXT, "%s  ", size_text(kinds[i].bytes, size));
-	}
+	draw_amounts(a, kinds, sizeof kinds / sizeof *kinds, y, x, width);
 }
 
-static void draw_by_model(const struct app *a, int y, int x, int width)
+static void draw_by_model(const struct app *a, const struct memory_rows *m, int y, int x, int width)
 {
-	int used = 0;
+	struct amount amounts[MODEL_KINDS + 1];
+	int n = 0;
 
-	for (int i = 0; i < MODEL_KINDS && used < width; i++) {
+	for (int i = 0; i < MODEL_KINDS; i++) {
 		const struct lane_status *lane = &a->status.lane[i];
-		char size[16];
+		int64_t held = a->status.memory.owner[i] + lane->weight_bytes - lane->weight_held;
 
-		if (!a->model[i].used)
-			continue;
-		used += draw_format(&a->canvas, y, x + used, width - used, lane->busy ? ROLE_PENDING : ROLE_DIM, "%s ", short_names[i]);
-		used += draw_format(&a->canvas, y, x + used, width - used, ROLE_TEXT, "%s  ",
-				    lane->ready ? size_text(a->status.memory.owner[i + 1] > lane->weight_bytes ? a->status.memory.owner[i + 1] : lane->weight_bytes, size)
-						: lane->failed ? "failed" : "–");
+		if (lane->ready)
+			amounts[n++] = (struct amount){short_names[i], held, lane->busy ? ROLE_PENDING : ROLE_DIM};
 	}
+	if (m->cap > 0)
+		amounts[n++] = (struct amount){"cap", m->cap, ROLE_WARNING};
+	draw_amounts(a, amounts, n, y, x, width);
 }
 
 static void draw_history(const struct app *a, int y, int x, int width)
@@ -114,24 +126,38 @@ void view_memory(struct app *a, const struct rect *r)
 	}
 	draw_held(a, &m, in.top, in.left + 1, in.width - 2);
 	draw_kinds(a, &m, in.top + 1, in.left + 1, in.width - 2);
-	draw_by_model(a, in.top + 2, in.left + 1, in.width - 2);
+	draw_by_model(a, &m, in.top + 2, in.left + 1, in.width - 2);
 	draw_history(a, in.top + 3, in.left + 1, in.width - 2);
 }
 
 /* ---- controls ------------------------------------------------------------------------------------------------------------------------------- */
 
-static int draw_control(const struct app *a, enum control c, int y, int x, int width)
+/* On one line there is no room for arrows. */
+static void draw_control(const struct app *a, enum control c, const struct rect *r, bool arrows)
 {
 	bool focused = a->focus == PANEL_CONTROLS && a->control == c;
+	int x = r->left, end = r->left + r->width;
 	char value[32];
-	int used;
 
 	app_control_text(a, c, value, sizeof value);
-	used = draw_format(&a->canvas, y, x, width, ROLE_DIM, "%-9s ", app_control_name(c));
-	used += draw_format(&a->canvas, y, x + used, width - used, ROLE_KEY, "%s ", draw_symbol(&a->canvas, SYM_LEFT));
-	used += draw_text(&a->canvas, y, x + used, width - used, focused ? ROLE_VALUE_FOCUS : ROLE_VALUE, value);
-	used += draw_format(&a->canvas, y, x + used, width - used, ROLE_KEY, " %s", draw_symbol(&a->canvas, SYM_RIGHT));
-	return used;
+	x += draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, "%s ", app_control_key(c));
+	x += draw_format(&a->canvas, r->top, x, end - x, ROLE_DIM, arrows ? "%-9s " : "%s ", app_control_name(c));
+	if (arrows)
+		x += draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, "%s ", draw_symbol(&a->canvas, SYM_LEFT));
+	x += draw_text(&a->canvas, r->top, x, end - x, focused ? ROLE_VALUE_FOCUS : ROLE_VALUE, value);
+	if (arrows)
+		draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, " %s", draw_symbol(&a->canvas, SYM_RIGHT));
+}
+
+struct rect view_control_place(const struct layout *l, enum control c)
+{
+	static const int at[CONTROLS + 1] = {0, 12, 34, 50, LAYOUT_MIN_COLUMNS - 1}; /* of the narrowest screen */
+	const struct rect *r = &l->panel[PANEL_CONTROLS];
+	int from = at[c] * r->width / LAYOUT_MIN_COLUMNS, to = at[c + 1] * r->width / LAYOUT_MIN_COLUMNS;
+
+	if (r->height == 1)
+		return (struct rect){r->top, r->left + 1 + from, 1, to - from};
+	return (struct rect){r->top + 1 + (int)c, r->left + 2, 1, CONTROL_COLUMNS};
 }
 
 /* The slowest part says where time goes: the lane with the highest median. */
@@ -149,36 +175,40 @@ static void draw_speed(const struct app *a, int y, int x, int width)
 {
 	const struct lane_status *lane = slowest(a);
 
-	draw_format(&a->canvas, y, x, width, ROLE_TEXT, "%.1f img/s  p50 %.0f ms  p95 %.0f ms", a->status.images_per_s, lane->p50_ms, lane->p95_ms);
+	if (a->status.images_per_s <= 0)
+		draw_text(&a->canvas, y, x, width, ROLE_DIM, "idle");
+	else if (!draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "%.1f pictures/s", a->status.images_per_s))
+		draw_format(&a->canvas, y, x, width, ROLE_TEXT, "%.1f/s", a->status.images_per_s);
+	if (lane->done && !draw_whole(&a->canvas, y + 1, x, width, ROLE_DIM, "p50 %.0f ms  p95 %.0f ms", lane->p50_ms, lane->p95_ms))
+		draw_format(&a->canvas, y + 1, x, width, ROLE_DIM, "%.0f ms", lane->p50_ms);
 }
 
 static void draw_counts(const struct app *a, int y, int x, int width)
 {
 	int used = draw_format(&a->canvas, y, x, width, ROLE_DONE, "%s %d  ", draw_symbol(&a->canvas, SYM_DONE), (int)a->status.answered);
+	enum theme_role role = a->status.pending ? ROLE_PENDING : ROLE_DIM;
 
-	used += draw_format(&a->canvas, y, x + used, width - used, a->status.failed ? ROLE_FAILED : ROLE_DIM, "%s %d  ", draw_symbol(&a->canvas, SYM_FAILED),
-			    (int)a->status.failed);
-	draw_format(&a->canvas, y, x + used, width - used, a->status.pending ? ROLE_PENDING : ROLE_DIM, "%s %d waiting", draw_symbol(&a->canvas, SYM_WORKING),
-		    a->status.pending);
+	draw_format(&a->canvas, y, x + used, width - used, a->status.failed ? ROLE_FAILED : ROLE_DIM, "%s %d", draw_symbol(&a->canvas, SYM_FAILED),
+		    (int)a->status.failed);
+	if (!draw_whole(&a->canvas, y + 1, x, width, role, "%s %d waiting", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending))
+		draw_format(&a->canvas, y + 1, x, width, role, "%s %d", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending);
 }
 
 void view_controls(struct app *a, const struct rect *r)
 {
 	struct rect in = *r;
-	int half;
 
-	if (r->height == 1) {
-		int used = 1;
-
+	if (r->height == 1)
 		draw_blank(&a->canvas, r, ROLE_TEXT);
-		for (int c = 0; c < CONTROLS; c++)
-			used += draw_control(a, (enum control)c, r->top, r->left + used, r->width - used) + 1;
-		return;
+	else
+		in = draw_frame(&a->canvas, r, a->focus == PANEL_CONTROLS, false, "controls");
+	for (int c = 0; c < CONTROLS; c++) {
+		struct rect place = view_control_place(&a->layout, (enum control)c);
+
+		draw_control(a, (enum control)c, &place, r->height > 1);
 	}
-	in = draw_frame(&a->canvas, r, a->focus == PANEL_CONTROLS, false, "controls");
-	half = (in.width - 1) / 2;
-	for (int c = 0; c < CONTROLS; c++)
-		draw_control(a, (enum control)c, in.top + c / 2, in.left + 1 + c % 2 * half, half - 1);
-	draw_speed(a, in.top + 2, in.left + 1, in.width - 2);
-	draw_counts(a, in.top + 3, in.left + 1, in.width - 2);
+	if (r->height == 1)
+		return;
+	draw_speed(a, in.top, in.left + CONTROL_COLUMNS + 2, in.width - CONTROL_COLUMNS - 2);
+	draw_counts(a, in.top + 2, in.left + CONTROL_COLUMNS + 2, in.width - CONTROL_COLUMNS - 2);
 }

@@ -1,4 +1,5 @@
 /* view_overlays.c - help and the label editor, drawn over the panels. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,17 +36,51 @@ void view_help(struct app *a)
 	draw_format(&a->canvas, in.top + in.height - 1, in.left + 1, in.width - 2, ROLE_DIM, "%s   any key closes", a->terminal.description);
 }
 
+/* The score that a line of the draft has now, if it is one of the labels in use; else NaN. */
+static float draft_score(const struct app *a, const char *text)
+{
+	int64_t id = app_selected(a);
+	const struct answers *w = id < 0 ? NULL : catalog_picture(a->catalog, (uint32_t)id)->answers;
+
+	if (!w || !w->probability || w->scores_epoch != a->epoch)
+		return NAN;
+	for (int i = 0; i < a->labels.n && i < w->scores_n; i++)
+		if (!strcmp(a->labels.line[i], text))
+			return w->probability[i];
+	return NAN;
+}
+
+/* Over the answers where they are wide enough, so that the caption and the picture stay in sight. */
+static struct rect editor_box(const struct app *a)
+{
+	const struct rect *answers = &a->layout.panel[PANEL_ANSWERS];
+	int width = answers->width > 48 ? answers->width : 48, height = a->draft.n + 4 > 9 ? a->draft.n + 4 : 9, room = answers->height - 4;
+	struct rect r = {.height = height < room ? height : room, .width = width < a->layout.columns ? width : a->layout.columns};
+
+	r.top = answers->top + 4;
+	r.left = a->layout.columns - r.width;
+	return r;
+}
+
 void view_label_editor(struct app *a)
 {
 	const struct editor *e = &a->draft;
-	struct rect in = open_box(a, e->n + 4 > 8 ? e->n + 4 : 8, 60, "labels, one per line");
-	int rows = in.height - 2, top = e->row >= rows ? e->row - rows + 1 : 0, x;
-	char before[EDITOR_LINE_BYTES + 4];
+	struct rect box = editor_box(a), in;
+	int rows, top, x = 0;
 
-	for (int i = 0; i < rows && top + i < e->n; i++)
-		draw_field(&a->canvas, in.top + i, in.left + 1, in.width - 2, ROLE_OVERLAY, e->line[top + i]);
-	draw_text(&a->canvas, in.top + in.height - 1, in.left + 1, in.width - 2, ROLE_DIM, "Enter apply   ; new label   ^K delete   Esc cancel");
-	snprintf(before, sizeof before, "%.*s", e->at, e->line[e->row]);
-	x = draw_columns(before);
-	move(in.top + e->row - top, in.left + 1 + (x < in.width - 2 ? x : in.width - 3));
+	draw_blank(&a->canvas, &box, ROLE_OVERLAY);
+	in = draw_frame(&a->canvas, &box, true, true, "labels, one per line");
+	rows = in.height - 1;
+	top = e->row >= rows ? e->row - rows + 1 : 0;
+	for (int i = top; i < e->n && i - top < rows; i++) {
+		float score = draft_score(a, e->line[i]);
+		int cursor = draw_edited(&a->canvas, in.top + i - top, in.left + 1, in.width - 9, ROLE_OVERLAY, e->line[i], i == e->row ? e->at : 0);
+
+		if (i == e->row)
+			x = cursor;
+		if (!isnan(score))
+			draw_format(&a->canvas, in.top + i - top, in.left + in.width - 7, 6, ROLE_OVERLAY, "%6.1f", 100 * (double)score);
+	}
+	draw_text(&a->canvas, in.top + in.height - 1, in.left + 1, in.width - 2, ROLE_DIM, "Enter use  ^S try  ; new  ^K drop  Esc back");
+	move(in.top + e->row - top, x);
 }

@@ -41,7 +41,8 @@ static void draw_picture_row(const struct app *a, const struct catalog_picture *
 	if (selected)
 		name_role = role = ROLE_SELECTION;
 	draw_text(&a->canvas, y, x, 1, selected ? ROLE_SELECTION : ROLE_MARK, p->marked ? draw_symbol(&a->canvas, SYM_MARK) : " ");
-	draw_field(&a->canvas, y, x + 1, width - 3, name_role, name);
+	draw_field(&a->canvas, y, x + 1, width - 4, name_role, name);
+	draw_field(&a->canvas, y, x + width - 3, 1, role, " ");
 	draw_field(&a->canvas, y, x + width - 2, 2, role, symbol);
 }
 
