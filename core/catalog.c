@@ -34,10 +34,12 @@ uint32_t catalog_add(struct catalog *c, char *name)
 	if (c->total == c->capacity) {
 		c->capacity = c->capacity ? c->capacity * 2 : 256;
 		c->pictures = xrealloc(c->pictures, (size_t)c->capacity, sizeof *c->pictures);
+		c->prefix = xrealloc(c->prefix, (size_t)c->capacity, sizeof *c->prefix);
 	}
 	p = &c->pictures[c->total];
 	/* A file that was named on the command line is tried whatever its extension. */
 	*p = (struct catalog_picture){.name = name, .status = catalog_kind(name) == 0 ? PICTURE_UNSUPPORTED : PICTURE_NEW, .row = -1};
+	c->prefix[c->total] = catalog_prefix(name);
 	c->count[p->status]++;
 	return (uint32_t)c->total++;
 }
@@ -132,6 +134,7 @@ void catalog_close(struct catalog *c)
 		answers_free(c->pictures[i].answers);
 	}
 	free(c->pictures);
+	free(c->prefix);
 	free(c->rows);
 	free(c->folder);
 	free(c->filter);

@@ -63,6 +63,48 @@ int catalog_compare_names(const char *a, const char *b)
 	return strcmp(a, b);
 }
 
+struct name_prefix catalog_prefix(const char *name)
+{
+	unsigned char bytes[16] = {0};
+	struct name_prefix prefix = {0, 0};
+	size_t n = 0;
+
+	while (*name && n < sizeof bytes) {
+		const char *end = name;
+
+		if (!is_digit(*name)) {
+			bytes[n++] = (unsigned char)fold(*name++);
+			continue;
+		}
+		/* A number: the place of digits among the bytes, then its length, then itself, so that longer numbers are larger. */
+		name += strspn(name, "0");
+		for (end = name; is_digit(*end); end++)
+			;
+		bytes[n++] = '0';
+		if (n < sizeof bytes)
+			bytes[n++] = (unsigned char)(end - name > 255 ? 255 : end - name);
+		for (; name < end; name++)
+			if (n < sizeof bytes)
+				bytes[n++] = (unsigned char)*name;
+	}
+	for (int i = 0; i < 8; i++) {
+		prefix.high = prefix.high << 8 | bytes[i];
+		prefix.low = prefix.low << 8 | bytes[i + 8];
+	}
+	return prefix;
+}
+
+static int compare_by_name(const struct catalog *c, uint32_t a, uint32_t b)
+{
+	const struct name_prefix *p = &c->prefix[a], *q = &c->prefix[b];
+
+	if (p->high != q->high)
+		return p->high < q->high ? -1 : 1;
+	if (p->low != q->low)
+		return p->low < q->low ? -1 : 1;
+	return catalog_compare_names(c->pictures[a].name, c->pictures[b].name);
+}
+
 /* What a picture is sorted by, worked out once per sort; answered is false where the order has nothing to say. */
 struct key {
 	uint32_t id;
@@ -105,7 +147,7 @@ static int compare_keys(const void *pa, const void *pb, void *arg)
 		order = (a->number > b->number) - (a->number < b->number);
 	if (order)
 		return turn * order;
-	order = catalog_compare_names(c->pictures[a->id].name, c->pictures[b->id].name);
+	order = compare_by_name(c, a->id, b->id);
 	return c->order == CATALOG_BY_NAME ? turn * order : order;
 }
 
@@ -160,21 +202,36 @@ static void show_all_anew(struct catalog *c)
 	number_rows(c);
 }
 
+/* How many of the first `end` rows come before key. */
+static int place_of(struct catalog *c, const struct key *key, int end)
+{
+	int least = 0;
+
+	while (least < end) {
+		int middle = least + (end - least) / 2;
+		struct key other = key_of(c, c->rows[middle]);
+
+		if (compare_keys(&other, key, c) < 0)
+			least = middle + 1;
+		else
+			end = middle;
+	}
+	return least;
+}
+
 void catalog_show_new(struct catalog *c, uint32_t first)
 {
-	int n, at = c->shown - 1, into;
+	int n, end = c->shown;
 	struct key *keys = sorted_keys(c, first, &n);
 
 	c->rows = xrealloc(c->rows, (size_t)(c->shown + n), sizeof *c->rows);
-	into = c->shown + n - 1;
-	/* Merged from the end: the rows that are shown already are in order. */
-	for (int i = n - 1; i >= 0; into--) {
-		struct key old = at >= 0 ? key_of(c, c->rows[at]) : (struct key){0};
+	/* From the end, so that each shown row moves once. */
+	for (int i = n - 1; i >= 0; i--) {
+		int place = place_of(c, &keys[i], end);
 
-		if (at >= 0 && compare_keys(&old, &keys[i], c) > 0)
-			c->rows[into] = c->rows[at--];
-		else
-			c->rows[into] = keys[i--].id;
+		memmove(c->rows + place + i + 1, c->rows + place, (size_t)(end - place) * sizeof *c->rows);
+		c->rows[place + i] = keys[i].id;
+		end = place;
 	}
 	c->shown += n;
 	free(keys);

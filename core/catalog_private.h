@@ -6,9 +6,15 @@
 
 struct catalog_scan;
 
+/* The beginning of a name in a form whose order as a number is that of catalog_compare_names. */
+struct name_prefix {
+	uint64_t high, low;
+};
+
 struct catalog {
 	char *folder;                     /* "" for a list of files */
 	struct catalog_picture *pictures; /* [total], by id */
+	struct name_prefix *prefix;       /* [total], by id: sorting looks at little else */
 	int total, capacity;
 	uint32_t *rows; /* [shown] ids in the order shown */
 	int shown;
@@ -25,6 +31,7 @@ struct catalog {
 uint32_t catalog_add(struct catalog *c, char *name);
 
 /* catalog_order.c */
+struct name_prefix catalog_prefix(const char *name);
 /* Shows the pictures first .. total - 1 as well, where they belong. */
 void catalog_show_new(struct catalog *c, uint32_t first);
 
