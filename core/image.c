@@ -10,18 +10,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/jpeg_check.h"
 #include "core/mem.h"
 
 /* The decoder may ask for no single block larger than this, set from the picture's size before decoding: a small file cannot unpack into gigabytes. */
 static _Thread_local size_t block_limit;
 
-static void *block_alloc(void *old, size_t size)
+/* Zeroed: where a file leaves something out, the decoder reads what it never wrote. */
+static void *block_alloc(size_t size)
+{
+	return size > block_limit ? NULL : calloc(1, size ? size : 1);
+}
+
+static void *block_realloc(void *old, size_t size)
 {
 	return size > block_limit ? NULL : realloc(old, size ? size : 1);
 }
 
-#define STBI_MALLOC(size)       block_alloc(NULL, size)
-#define STBI_REALLOC(old, size) block_alloc(old, size)
+#define STBI_MALLOC(size)       block_alloc(size)
+#define STBI_REALLOC(old, size) block_realloc(old, size)
 #define STBI_FREE(old)          free(old)
 #define STBI_ASSERT(x)          ((void)0)
 #define STBI_ONLY_JPEG
@@ -225,19 +232,22 @@ static int judge_size(const char *name, const struct image_limits *limits, int64
 /* Fills info from the head of the file and judges its size, before anything is decoded. Returns 1 if more of the file is needed. */
 static int read_header(const struct bytes *b, const char *name, const struct image_limits *limits, struct image_info *info, struct error *err)
 {
-	bool png;
+	bool png, jpeg;
 
 	*info = (struct image_info){.orientation = 1, .bits = 8};
 	if (find_format(b, name, info, err) < 0)
 		return -1;
 	png = strcmp(info->format, "png") == 0;
+	jpeg = strcmp(info->format, "jpeg") == 0;
+	if (jpeg && !jpeg_tables_fit(b->data, b->size + sizeof end_marker))
+		return fail(err, E_FORMAT, "%s is damaged: a Huffman table is too large", name);
 	/* Beyond 2^30 samples stb_image only says "too large"; our message names the size. */
 	if (png && b->size >= 24 && memcmp(b->data + 12, "IHDR", 4) == 0 &&
 	    judge_size(name, limits, big_endian(b->data + 16), big_endian(b->data + 20), err) < 0)
 		return -1;
 	block_limit = SIZE_MAX;
 	if (!stbi_info_from_memory(b->data, (int)b->size, &info->width, &info->height, &info->channels))
-		return b->whole ? fail(err, E_FORMAT, "%s is damaged: %s", name, stbi_failure_reason()) : 1;
+		return b->whole ? fail(err, E_FORMAT, "%s is damaged: its head cannot be read", name) : 1;
 	if (info->height < 0 && info->height > -INT32_MAX) /* a BMP stored top down */
 		info->height = -info->height;
 	if (judge_size(name, limits, info->width, info->height, err) < 0)
@@ -246,7 +256,7 @@ static int read_header(const struct bytes *b, const char *name, const struct ima
 		info->bits = 16;
 	if (png)
 		info->orientation = png_orientation(b);
-	else if (strcmp(info->format, "jpeg") == 0)
+	else if (jpeg)
 		info->orientation = orientation_of(b->data, b->size);
 	if (limits && limits->as_stored)
 		info->orientation = 1;

@@ -262,7 +262,7 @@ static void repair_line(struct codes *line, bool entities)
 			unescape(line, strict_entity);
 		repair_chars(line);
 		text_normalize(line, TEXT_NFC);
-	} while (before.n != line->n || memcmp(before.code, line->code, line->n * sizeof *line->code) != 0);
+	} while (before.n != line->n || (line->n > 0 && memcmp(before.code, line->code, line->n * sizeof *line->code) != 0));
 	text_codes_free(&before);
 }
 

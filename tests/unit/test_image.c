@@ -1,4 +1,5 @@
 /* test_image.c - reading, refusing, turning and scaling pictures. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,12 +35,67 @@ static struct buffer encode(const char *format, int width, int height, int chann
 		data[i] = (uint8_t)(i * 7 + i / 251);
 	if (strcmp(format, "png") == 0)
 		stbi_write_png_to_func(put_bytes, &out, width, height, channels, data, 0);
-	else if (strcmp(format, "bmp") == 0)
-		stbi_write_bmp_to_func(put_bytes, &out, width, height, channels, data);
 	else
-		stbi_write_jpg_to_func(put_bytes, &out, width, height, channels, data, 90);
+		stbi_write_bmp_to_func(put_bytes, &out, width, height, channels, data);
 	free(data);
 	return out;
+}
+
+/* The bytes of one of the small pictures in tests/golden. */
+static struct buffer read_picture(const char *name)
+{
+	char *path = xasprintf("tests/golden/pictures/%s", name), block[4096];
+	FILE *f = fopen(path, "rb");
+	struct buffer out = {0};
+	size_t n;
+
+	assert_non_null(f);
+	while ((n = fread(block, 1, sizeof block, f)) > 0)
+		buffer_add(&out, block, n);
+	fclose(f);
+	free(path);
+	return out;
+}
+
+/* Every kind of file; the mean of each channel as Pillow decodes it. */
+static void test_kinds(void **state)
+{
+	static const struct {
+		const char *name;
+		int width, height;
+		double mean[3];
+	} kinds[] = {
+		{"baseline420.jpg", 56, 40, {121.89, 127.52, 129.20}}, {"bits.bmp", 56, 40, {125.68, 125.68, 125.68}},
+		{"bits.png", 56, 40, {125.68, 125.68, 125.68}},        {"cmyk.jpg", 56, 40, {121.75, 127.53, 129.01}},
+		{"exif6_444.jpg", 40, 56, {121.64, 127.74, 129.12}},   {"grey.jpg", 56, 40, {126.08, 126.08, 126.08}},
+		{"grey16.png", 56, 40, {121.73, 121.73, 121.73}},      {"palette.bmp", 56, 40, {120.82, 127.51, 128.82}},
+		{"palette.gif", 56, 40, {120.82, 127.51, 128.82}},     {"palette.png", 56, 40, {120.82, 127.51, 128.82}},
+		{"progressive.jpg", 56, 40, {121.54, 127.72, 128.99}}, {"rgb.bmp", 56, 40, {121.73, 127.58, 129.04}},
+		{"rgba.png", 56, 40, {121.73, 127.58, 129.04}},        {"transparent.png", 56, 40, {120.82, 127.51, 128.82}},
+	};
+
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+		struct buffer file = read_picture(kinds[k].name);
+		double tolerance = strstr(kinds[k].name, ".jpg") ? 1.0 : 0.006;
+		struct image image;
+		struct image_info info;
+		struct error err;
+
+		if (image_decode((uint8_t *)file.text, file.length, kinds[k].name, NULL, &image, &info, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_true(image.width == kinds[k].width && image.height == kinds[k].height);
+		for (int c = 0; c < 3; c++) {
+			double sum = 0;
+			int n = image.width * image.height;
+
+			for (int i = 0; i < n; i++)
+				sum += image.rgb[i * 3 + c];
+			if (fabs(sum / n - kinds[k].mean[c]) > tolerance)
+				fail_msg("%s: channel %d has mean %g, not %g", kinds[k].name, c, sum / n, kinds[k].mean[c]);
+		}
+		image_free(&image);
+		buffer_free(&file);
+	}
 }
 
 static void test_lossless(void **state)
@@ -132,7 +188,7 @@ static struct buffer with_orientation(const struct buffer *file, bool png, int n
 static void test_orientation(void **state)
 {
 	static const char seen[9][7] = {"", "012345", "210543", "543210", "345012", "031425", "304152", "524130", "251403"};
-	struct buffer png = encode("png", 3, 2, 3), jpeg = encode("jpg", 24, 16, 3);
+	struct buffer png = encode("png", 3, 2, 3), jpeg = read_picture("baseline420.jpg");
 	struct error err;
 
 	for (int n = 1; n <= 8; n++) {
@@ -150,10 +206,10 @@ static void test_orientation(void **state)
 		image_free(&image);
 		assert_int_equal(image_decode((uint8_t *)photo.text, photo.length, "x.jpg", NULL, &image, &info, &err), 0);
 		assert_int_equal(info.orientation, n);
-		assert_int_equal(image.width, n < 5 ? 24 : 16);
+		assert_int_equal(image.width, n < 5 ? 56 : 40);
 		image_free(&image);
 		assert_int_equal(image_decode((uint8_t *)photo.text, photo.length, "x.jpg", &stored, &image, &info, &err), 0);
-		assert_int_equal(image.width, 24);
+		assert_int_equal(image.width, 56);
 		image_free(&image);
 		buffer_free(&file);
 		buffer_free(&photo);
@@ -181,15 +237,20 @@ static void check_refused(const void *bytes, size_t size, enum error_code code, 
 
 static void test_refused(void **state)
 {
+	static const char tables[] = "\xff\xd8\xff\xc4\0\x13\0\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 	static const char huge[] = "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\10\2\0\0\0";
-	struct buffer jpeg = encode("jpg", 200, 150, 3), png = encode("png", 50, 40, 3), bmp = encode("bmp", 50, 40, 3);
+	struct buffer jpeg = read_picture("baseline420.jpg"), png = encode("png", 50, 40, 3), bmp = encode("bmp", 50, 40, 3), evil = {0};
 
 	check_refused("", 0, E_FORMAT, "is empty");
 	check_refused("hello, this is text\n", 20, E_FORMAT, "is not a picture");
 	check_refused("RIFF\0\0\0\0WEBPVP8 ", 16, E_FORMAT, "WebP");
 	check_refused(huge, sizeof huge - 1, E_LIMIT, "60000×60000 pixels exceed the limit of 100 MP");
-	check_refused(jpeg.text, jpeg.length / 2, E_FORMAT, "is damaged: it ends too early");
+	check_refused(jpeg.text, jpeg.length - 100, E_FORMAT, "is damaged: it ends too early");
 	check_refused(jpeg.text, 40, E_FORMAT, "is damaged");
+	buffer_add(&evil, tables, sizeof tables - 1);
+	buffer_add(&evil, jpeg.text + 2, jpeg.length - 2);
+	check_refused(evil.text, evil.length, E_FORMAT, "is damaged");
+	buffer_free(&evil);
 	check_refused(png.text, png.length / 2, E_FORMAT, "is damaged");
 	check_refused(png.text, 20, E_FORMAT, "is damaged");
 	check_refused(bmp.text, bmp.length - 1, E_FORMAT, "is damaged: it ends too early");
@@ -258,7 +319,7 @@ static void test_limits(void **state)
 /* The size of a JPEG can stand behind more than the head that a probe reads at first. */
 static void test_probe_far(void **state)
 {
-	struct buffer jpeg = encode("jpg", 60, 30, 3), far = {0};
+	struct buffer jpeg = read_picture("baseline420.jpg"), far = {0};
 	char *comment = xcalloc(1, 65533), *path;
 	struct image_info info;
 	struct error err;
@@ -271,7 +332,7 @@ static void test_probe_far(void **state)
 	buffer_add(&far, jpeg.text + 2, jpeg.length - 2);
 	path = data_file(far.text, far.length);
 	assert_int_equal(image_probe(path, NULL, &info, &err), 0);
-	assert_true(info.width == 60 && info.height == 30 && info.channels == 3);
+	assert_true(info.width == 56 && info.height == 40 && info.channels == 3);
 	assert_string_equal(info.format, "jpeg");
 	data_remove(path);
 	buffer_free(&jpeg);
@@ -302,9 +363,10 @@ static void test_scale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lossless),    cmocka_unit_test(test_other_formats), cmocka_unit_test(test_16_bits),
-		cmocka_unit_test(test_orientation), cmocka_unit_test(test_refused),       cmocka_unit_test(test_system_errors),
-		cmocka_unit_test(test_limits),      cmocka_unit_test(test_probe_far),     cmocka_unit_test(test_scale),
+		cmocka_unit_test(test_kinds),         cmocka_unit_test(test_lossless),    cmocka_unit_test(test_other_formats),
+		cmocka_unit_test(test_16_bits),       cmocka_unit_test(test_orientation), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_system_errors), cmocka_unit_test(test_limits),      cmocka_unit_test(test_probe_far),
+		cmocka_unit_test(test_scale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

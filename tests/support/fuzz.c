@@ -1,0 +1,198 @@
+/* fuzz.c - see fuzz.h. */
+#include "tests/support/fuzz.h"
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+enum { SIZE_LIMIT = 1 << 16, MUTATIONS = 6 };
+
+static char folder[] = "/tmp/vramble-fuzz-XXXXXX";
+static uint64_t state;
+
+/* splitmix64 */
+static uint64_t next(void)
+{
+	uint64_t z = state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+static size_t below(size_t n)
+{
+	return n ? next() % n : 0;
+}
+
+/* Inserts n bytes of from at `at`. */
+static void insert(struct buffer *b, size_t at, const void *from, size_t n)
+{
+	char *copy = xmemdup(from, n);
+
+	buffer_add(b, copy, n);
+	memmove(b->text + at + n, b->text + at, b->length - n - at);
+	memcpy(b->text + at, copy, n);
+	free(copy);
+}
+
+static void erase(struct buffer *b, size_t at, size_t n)
+{
+	memmove(b->text + at, b->text + at + n, b->length - at - n);
+	b->length -= n;
+}
+
+static void mutate(struct buffer *b, const struct fuzz_seed *other)
+{
+	static const char *const tokens[] = {
+		"\xff",  "\0\0\0\0",    "\xff\xff\xff\xff", "\x7f\xff\xff\xff", "{\"a\":",  "[[[[[[[[",      "-1",    "99999999999",
+		"1e309", "\"\\u0000\"", "\xed\xa0\x80",     "\xe2\x80\xa8",     "\xcc\x81", "<|endoftext|>", "[SEP]", "&#x110000;"};
+	size_t at = below(b->length), n = below(b->length - at < 32 ? b->length - at + 1 : 32);
+	const char *token = tokens[below(sizeof tokens / sizeof *tokens)];
+
+	switch (below(7)) {
+	case 0:
+		if (b->length)
+			b->text[at] ^= (char)(1 << below(8));
+		break;
+	case 1:
+		if (b->length)
+			b->text[at] = (char)next();
+		break;
+	case 2:
+		erase(b, at, n);
+		break;
+	case 3:
+		insert(b, at, b->text + below(b->length - n), n);
+		break;
+	case 4:
+		insert(b, at, token, strlen(token) ? strlen(token) : 4);
+		break;
+	case 5:
+		n = below(other->size);
+		insert(b, at, (const char *)other->bytes + n, below(other->size - n));
+		break;
+	default:
+		b->length = at;
+	}
+	if (b->length > SIZE_LIMIT)
+		b->length = SIZE_LIMIT;
+}
+
+static bool write_file(const char *path, const void *bytes, size_t size)
+{
+	FILE *f = fopen(path, "wb");
+	bool written = f && fwrite(bytes, 1, size, f) == size;
+
+	if (f && fclose(f) != 0)
+		written = false;
+	if (!written)
+		perror(path);
+	return written;
+}
+
+const char *fuzz_dir(void)
+{
+	return folder;
+}
+
+const char *fuzz_file(const char *name, const void *bytes, size_t size)
+{
+	static char *path;
+
+	free(path);
+	path = xasprintf("%s/%s", folder, name);
+	if (!write_file(path, bytes, size))
+		exit(1);
+	return path;
+}
+
+void fuzz_remove(const char *name)
+{
+	char *path = xasprintf("%s/%s", folder, name);
+
+	unlink(path);
+	free(path);
+}
+
+static void remove_folder(void)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		fuzz_remove(entry->d_name);
+	if (d)
+		closedir(d);
+	rmdir(folder);
+}
+
+static int run_file(const char *path, void (*run)(const uint8_t *bytes, size_t size))
+{
+	FILE *f = fopen(path, "rb");
+	struct buffer b = {0};
+	char block[4096];
+	size_t n;
+
+	if (!f) {
+		perror(path);
+		return 1;
+	}
+	buffer_puts(&b, "");
+	while ((n = fread(block, 1, sizeof block, f)) > 0)
+		buffer_add(&b, block, n);
+	fclose(f);
+	run((const uint8_t *)b.text, b.length);
+	buffer_free(&b);
+	return 0;
+}
+
+static void run_mutations(long runs, const char *dump, const struct fuzz_seed *seeds, size_t n, void (*run)(const uint8_t *bytes, size_t size))
+{
+	for (long i = 0; i < runs; i++) {
+		const struct fuzz_seed *seed = &seeds[below(n)];
+		struct buffer b = {0};
+
+		buffer_add(&b, seed->bytes, seed->size);
+		/* The seeds themselves come first. */
+		for (size_t k = (size_t)i < n ? 0 : 1 + below(MUTATIONS); k > 0; k--)
+			mutate(&b, &seeds[below(n)]);
+		if (!dump || write_file(dump, b.text, b.length))
+			run((const uint8_t *)b.text, b.length);
+		buffer_free(&b);
+	}
+	printf("%ld runs\n", runs);
+}
+
+int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, void (*run)(const uint8_t *bytes, size_t size))
+{
+	const char *dump = NULL;
+	long runs = 1000;
+	int failed = 0, files = 0;
+
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		return 1;
+	}
+	for (int i = 1; i < argc; i++) {
+		bool more = i + 1 < argc;
+
+		if (strcmp(argv[i], "-runs") == 0 && more)
+			runs = strtol(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "-seed") == 0 && more)
+			state = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "-dump") == 0 && more)
+			dump = argv[++i];
+		else if (files++, run_file(argv[i], run))
+			failed = 1;
+	}
+	if (files == 0)
+		run_mutations(runs, dump, seeds, n, run);
+	remove_folder();
+	return failed;
+}
