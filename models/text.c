@@ -8,6 +8,8 @@
 #include <uninorm.h>
 #include <unistr.h>
 
+#include "core/utf8.h"
+
 void text_codes_append(struct codes *c, const uint32_t *codes, size_t n)
 {
 	if (c->n + n > c->capacity) {
@@ -30,15 +32,31 @@ void text_codes_free(struct codes *c)
 	*c = (struct codes){0};
 }
 
+/* How many bytes one U+FFFD stands for where s[0..n) begins no character: as many as could have begun one (Unicode 14, table 3-8). */
+static size_t broken_length(const uint8_t *s, size_t n)
+{
+	size_t want = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2, have = 1;
+	uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 1;
+	for (; have < want && have < n && s[have] >= low && s[have] <= high; have++) {
+		low = 0x80;
+		high = 0xbf;
+	}
+	return have;
+}
+
 struct codes text_codes(const char *text, size_t length)
 {
 	struct codes c = {0};
 
 	for (size_t i = 0; i < length;) {
-		ucs4_t code;
+		uint32_t code = 0xfffd;
+		size_t used = utf8_decode(text + i, length - i, &code);
 
-		i += u8_mbtouc(&code, (const uint8_t *)text + i, length - i);
-		text_codes_add(&c, code);
+		text_codes_add(&c, used ? code : 0xfffd);
+		i += used ? used : broken_length((const uint8_t *)text + i, length - i);
 	}
 	return c;
 }

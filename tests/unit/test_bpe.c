@@ -145,6 +145,24 @@ static void test_clean_more(void **state)
 	}
 }
 
+/* As Python's bytes.decode("utf-8", "replace"). */
+static void test_broken_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		int replaced;
+	} cases[] = {{"\xf0\x9f\x90", 1}, {"\xed\xbf", 2}, {"\xe0\x80", 2}, {"\xf4\x90\x80\x80", 4}, {"\xc0\xaf", 2}, {"\xe2\x82", 1}, {"\xff", 1}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct codes c = text_codes(cases[i].text, strlen(cases[i].text));
+
+		assert_int_equal(c.n, cases[i].replaced);
+		for (size_t k = 0; k < c.n; k++)
+			assert_int_equal(c.code[k], 0xfffd);
+		text_codes_free(&c);
+	}
+}
+
 static void test_clip_literal(void **state)
 {
 	struct bpe *b = load(BPE_CLIP, "clip/vocab.json", "clip/merges.txt");
@@ -343,10 +361,10 @@ static void test_long_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clip),         cmocka_unit_test(test_clean),      cmocka_unit_test(test_clean_more),
-		cmocka_unit_test(test_clip_literal), cmocka_unit_test(test_ofa_encode), cmocka_unit_test(test_ofa_truncation),
-		cmocka_unit_test(test_ofa_decode),   cmocka_unit_test(test_small),      cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_long_text),
+		cmocka_unit_test(test_clip),           cmocka_unit_test(test_clean),        cmocka_unit_test(test_clean_more),
+		cmocka_unit_test(test_broken_utf8),    cmocka_unit_test(test_clip_literal), cmocka_unit_test(test_ofa_encode),
+		cmocka_unit_test(test_ofa_truncation), cmocka_unit_test(test_ofa_decode),   cmocka_unit_test(test_small),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
