@@ -122,10 +122,10 @@ static int run_kind(struct golden *g, struct error *err)
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		if (kinds[i]->claims(g->root))
-			return kinds[i]->run(g, err);
+			return kinds[i]->run(g, err) < 0 ? fail_prefix(err, "%s", kinds[i]->what) : 0;
 	if (*architecture)
-		return fail(err, E_FORMAT, "no fixture of a kind known here; architecture \"%s\" is unknown", architecture);
-	return fail(err, E_FORMAT, "no fixture of a kind known here");
+		return fail(err, E_FORMAT, "architecture \"%s\" is unknown here, or its fixture has none of the known members", architecture);
+	return fail(err, E_FORMAT, "not a fixture of a known kind");
 }
 
 static void run_file(struct golden *g, const char *path)

@@ -74,7 +74,7 @@ struct golden_case {
 	char name[96];
 	double worst;      /* largest deviation relative to the array's largest magnitude */
 	char worst_of[64]; /* in that array */
-	double cosine;     /* lowest of the features compared */
+	double cosine;     /* lowest of the features compared; infinite when none were */
 	int compared;      /* arrays */
 	bool failed;
 	char why[240];  /* the first failure */

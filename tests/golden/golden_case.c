@@ -16,7 +16,7 @@
 
 struct golden_case golden_begin(struct golden *g, const char *name)
 {
-	struct golden_case c = {.g = g, .cosine = 1};
+	struct golden_case c = {.g = g, .cosine = INFINITY};
 
 	snprintf(c.name, sizeof c.name, "%s", name);
 	return c;
@@ -41,7 +41,7 @@ void golden_end(struct golden_case *c)
 	printf("%-44s dev %.1e", label, c->worst);
 	if (*c->worst_of)
 		printf(" (%s)", c->worst_of);
-	if (c->g->precision != PRECISION_FP32)
+	if (isfinite(c->cosine))
 		printf(" cos %.6f", c->cosine);
 	printf("  %s", c->failed ? "FAIL" : "pass");
 	if (c->failed)
