@@ -366,7 +366,7 @@ static double loss_step(const struct bert_net *net, tt_pool *p, struct tt_adamw 
 	static const int64_t answers[] = {1, 0};
 	char message[200];
 	tt_tensor *loss = tt_cross_entropy(p, logits_of(net, p), tt_from_i64(p, answers, TT_SHAPE(2)), -100, 0);
-	float value;
+	float value = 0;
 
 	if (tt_backward(p, loss) < 0 || tt_to_f32(p, loss, &value, 1) < 0)
 		fail_msg("%s", tt_message(p));
