@@ -240,7 +240,7 @@ static int read_header(const struct bytes *b, const char *name, const struct ima
 	png = strcmp(info->format, "png") == 0;
 	jpeg = strcmp(info->format, "jpeg") == 0;
 	if (jpeg && !jpeg_tables_fit(b->data, b->size + sizeof end_marker))
-		return fail(err, E_FORMAT, "%s is damaged: a Huffman table is too large", name);
+		return b->whole ? fail(err, E_FORMAT, "%s is damaged: a Huffman table is too large", name) : 1;
 	/* Beyond 2^30 samples stb_image only says "too large"; our message names the size. */
 	if (png && b->size >= 24 && memcmp(b->data + 12, "IHDR", 4) == 0 &&
 	    judge_size(name, limits, big_endian(b->data + 16), big_endian(b->data + 20), err) < 0)

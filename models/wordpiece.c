@@ -289,6 +289,7 @@ static int cut(struct ids *first, struct ids *second, size_t excess, enum wordpi
 	return 0;
 }
 
+/* n ids and the one that ends them, from ids[at] on; returns the index behind. */
 static int put(int32_t *ids, int32_t *types, int at, const int32_t *from, size_t n, int32_t end, int32_t type)
 {
 	for (size_t i = 0; i <= n; i++, at++) {
@@ -315,8 +316,10 @@ int wordpiece_encode(const struct wordpiece *w, const struct wordpiece_text *tex
 	}
 	if (first.n + second.n > room && cut(&first, &second, first.n + second.n - room, text->cut, err) < 0)
 		goto out;
-	n = put(ids, types, 0, NULL, 0, w->roles[ROLE_CLS], 0);
-	n = put(ids, types, n, first.id, first.n, w->roles[ROLE_SEP], 0);
+	ids[0] = w->roles[ROLE_CLS];
+	if (types)
+		types[0] = 0;
+	n = put(ids, types, 1, first.id, first.n, w->roles[ROLE_SEP], 0);
 	if (text->second)
 		n = put(ids, types, n, second.id, second.n, w->roles[ROLE_SEP], 1);
 out:
