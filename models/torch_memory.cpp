@@ -186,7 +186,7 @@ void cpu_allocator::drop_cached(int64_t down_to)
 	}
 }
 
-/* Makes the cap hold for used and cached together, or throws. */
+/* Makes the cap hold for used and cached together with a fresh block of that size, or throws. */
 void cpu_allocator::make_room(int64_t size)
 {
 	int64_t limit = cap;
@@ -207,13 +207,8 @@ at::DataPtr cpu_allocator::allocate_block(size_t n)
 	size_t size = round_size(n);
 	std::lock_guard<std::mutex> hold(lock);
 	header *block = take_cached(size);
-	try {
-		make_room(static_cast<int64_t>(block ? block->size : size));
-	} catch (...) {
-		if (block)
-			unmap_block(block);
-		throw;
-	}
+	if (!block) /* a cached one changes nothing in the sum that the cap bounds */
+		make_room(static_cast<int64_t>(size));
 	if (!block && !(block = map_block(size))) {
 		drop_cached(0);
 		block = map_block(size);
