@@ -185,6 +185,16 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT_LIB) $(PLAIN_LIB) $(COR
 	$(link)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)
 
+# Benches (tests/bench/README.md): material makes what the others measure on; bench_screen drives the program and needs no libtorch.
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c tests/bench/material.c))
+BENCHES := $(if $(filter 0,$(SCREEN)),$(filter-out %/bench_screen,$(BENCHES)),$(BENCHES))
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call obj,tests/bench/measure.c) $(TORCH_LINK)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+$(BUILD)/tests/bench/bench_screen: $(call obj,tests/bench/bench_screen.c tests/bench/measure.c) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lvterm -lutil $(CORE_LIBS)
+
 # The fake models as the program can load them: VRAMBLE_LIBRARY=$(BUILD)/tests/libfake-models.so
 FAKE_SO := $(BUILD)/tests/libfake-models.so
 $(FAKE_SO): $(call obj,tests/support/fake_library.c tests/support/fake_models.c) $(CORE_LIB)
@@ -277,12 +287,14 @@ lint-now:
 train: $(BUILD)/train
 	OMP_WAIT_POLICY=PASSIVE $(BUILD)/train all --out models/picturebook
 
+# make bench BENCH="--device cuda:0"
+BENCH ?=
 bench:
-	@.ci/deps check
+	@.ci/deps bench
 	@$(SUB) bench-now
 .PHONY: bench-now
-bench-now: all
-	@tests/bench/run $(BUILD)
+bench-now: all $(BENCHES)
+	@tests/bench/run $(BUILD) $(BENCH)
 
 MODEL_FILES = $(wildcard models/picturebook/clip/* models/picturebook/ofa/* models/picturebook/bert/* models/picturebook/*.txt models/picturebook/README.md)
 install: all
