@@ -20,8 +20,8 @@
 #include "tui/paths.h"
 
 enum {
-	BUSY_TICK_MS = 100,  /* spinner */
-	IDLE_TICK_MS = 1000, /* clock and memory */
+	BUSY_TICK_MS = 100,      /* spinner */
+	IDLE_TICK_MS = 1000,     /* clock and memory */
 	AUTO_RUN_PICTURES = 300, /* folders up to this size are answered without being asked */
 };
 
@@ -94,13 +94,13 @@ static void draw_too_small(struct app *a)
 	erase();
 	snprintf(text, sizeof text, "vramble needs %dx%d cells; this terminal has %dx%d", LAYOUT_MIN_COLUMNS, LAYOUT_MIN_ROWS, a->layout.columns,
 		 a->layout.rows);
-	draw_text(&a->canvas, a->layout.rows / 2, 0, a->layout.columns, ROLE_WARNING, text);
+	draw_wrapped(&a->canvas, a->layout.rows > 2 ? a->layout.rows / 3 : 0, 0, a->layout.columns, a->layout.rows, ROLE_WARNING, text, false);
 }
 
 static void draw_panels(struct app *a)
 {
-	static void (*const draw[PANELS])(struct app *, const struct rect *) = {view_title,	view_browser,  view_picture, view_answers,
-									       view_memory, view_controls, view_status};
+	static void (*const draw[PANELS])(struct app *, const struct rect *) = {view_title,  view_browser,  view_picture, view_answers,
+										view_memory, view_controls, view_status};
 
 	for (int i = 0; i < PANELS; i++)
 		if (a->dirty[i] && a->layout.panel[i].height)

@@ -14,12 +14,10 @@ static void take_library(struct app *a, struct event *e)
 		a->library_failure = xstrdup(e->err->text);
 		app_touch_all(a);
 		app_say(a, ROLE_ERROR, "%s", e->err->text);
-		log_write(LOG_ERROR, "%s", e->err->text);
 		return;
 	}
 	snprintf(a->library, sizeof a->library, "%s", e->library.version);
 	a->device = e->library.device;
-	log_write(LOG_INFO, "%s on %s", a->library, a->device.name);
 }
 
 static void take_model(struct app *a, struct event *e)
@@ -36,12 +34,10 @@ static void take_model(struct app *a, struct event *e)
 		m->info = *e->ready.info;
 		m->precision = e->ready.precision;
 		m->seconds = e->ready.seconds;
-		log_write(LOG_INFO, "%s: %s ready in %.1f s, %s", app_model_name(e->model), m->info.name, m->seconds, precision_name(m->precision));
 	} else if (e->kind == EV_MODEL_FAILED) {
 		free(m->failure);
 		m->failure = xstrdup(e->err->text);
 		app_say(a, ROLE_ERROR, "%s", e->err->text);
-		log_write(LOG_ERROR, "%s: %s", app_model_name(e->model), e->err->text);
 	}
 	app_touch(a, PANEL_CONTROLS);
 	app_touch(a, PANEL_MEMORY);
@@ -57,21 +53,20 @@ static void take_preview(struct app *a, struct event *e)
 		app_touch(a, PANEL_PICTURE);
 }
 
-static void log_answer(struct app *a, const struct event *e)
+/* The engine's log knows no names. */
+static void log_caption(struct app *a, const struct event *e)
 {
 	const struct catalog_picture *p = catalog_picture(a->catalog, e->id);
 
-	if (e->kind == EV_CAPTION)
-		log_write(LOG_INFO, "%s: \"%s\" in %.0f ms (batch %d)", p->name, e->caption.caption.text, e->caption.ms, e->caption.batch);
-	else if (e->kind == EV_FAILED)
-		log_write(LOG_WARNING, "%s", e->err->text);
+	log_write(LOG_INFO, "%s: \"%s\" in %.0f ms (batch %d)", p->name, e->caption.caption.text, e->caption.ms, e->caption.batch);
 }
 
 static void take_answer(struct app *a, struct event *e)
 {
 	bool selected = (int64_t)e->id == app_selected(a);
 
-	log_answer(a, e);
+	if (e->kind == EV_CAPTION)
+		log_caption(a, e);
 	if (e->kind == EV_FAILED && selected)
 		app_say(a, ROLE_ERROR, "%s", e->err->text);
 	if (!catalog_apply(a->catalog, e, NULL))
@@ -103,7 +98,6 @@ static void take_event(struct app *a, struct event *e)
 		break;
 	case EV_NOTE:
 		app_say(a, ROLE_WARNING, "%s", e->note);
-		log_write(LOG_WARNING, "%s", e->note);
 		break;
 	default:
 		take_answer(a, e);

@@ -11,9 +11,9 @@ enum exit_code { EXIT_OK = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_MODE
 /* What main made of the command line. */
 struct invocation {
 	struct config config;
-	bool json;      /* --json: one JSON object a line */
-	bool verify;    /* --verify: score also captions the picture and checks the labels against it */
-	char **files;   /* borrowed from argv */
+	bool json;    /* --json: one JSON object a line */
+	bool verify;  /* --verify: score also captions the picture and checks the labels against it */
+	char **files; /* borrowed from argv */
 	int n_files;
 };
 
@@ -38,14 +38,14 @@ enum exit_code exit_code_for(const struct error *err);
 /* All that was said about one picture; borrowed by the callback. */
 struct outcome {
 	const char *path;
-	struct error *err;          /* the picture failed; nothing else is set */
+	struct error *err; /* the picture failed; nothing else is set */
 	struct image_info info;
-	struct caption *caption;    /* NULL when there was no captioner */
+	struct caption *caption; /* NULL when there was no captioner */
 	double caption_ms;
 	float *probability, *cosine; /* by label, or NULL */
-	float *clipscore;           /* or NULL */
-	struct verdict *verdicts;   /* by label, or NULL */
-	int *order;                 /* label indices, best first, or NULL */
+	float *clipscore;            /* or NULL */
+	struct verdict *verdicts;    /* by label, or NULL */
+	int *order;                  /* label indices, best first, or NULL */
 	float *combined;
 	int n_labels;
 };

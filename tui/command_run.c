@@ -21,8 +21,8 @@ struct run {
 	struct engine *engine;
 	struct outcome *outcomes; /* one per file; paths borrowed, the rest owned */
 	bool *finished;
-	int n, next, failed;     /* next: the first answer not yet told */
-	int live_models;         /* used models that have not failed */
+	int n, next, failed; /* next: the first answer not yet told */
+	int live_models;     /* used models that have not failed */
 	enum exit_code verdict;
 	void (*done)(void *ctx, const struct outcome *a);
 	void *ctx;

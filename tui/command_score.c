@@ -64,8 +64,9 @@ static json_t *label_json(const struct outcome *a, const char *label, int i)
 	if (a->probability)
 		json_object_update_new(row, json_pack("{s:f, s:f}", "probability", (double)a->probability[i], "cosine", (double)a->cosine[i]));
 	if (a->verdicts)
-		json_object_set_new(row, "nli", json_pack("{s:f, s:f, s:f}", "entailment", (double)a->verdicts[i].entailment, "neutral",
-							  (double)a->verdicts[i].neutral, "contradiction", (double)a->verdicts[i].contradiction));
+		json_object_set_new(row, "nli",
+				    json_pack("{s:f, s:f, s:f}", "entailment", (double)a->verdicts[i].entailment, "neutral",
+					      (double)a->verdicts[i].neutral, "contradiction", (double)a->verdicts[i].contradiction));
 	if (a->combined)
 		json_object_set_new(row, "combined", json_real((double)a->combined[i]));
 	return row;

@@ -130,10 +130,16 @@ void editor_delete(struct editor *e)
 	}
 }
 
+void editor_clear(struct editor *e)
+{
+	e->line[e->row][0] = '\0';
+	e->at = 0;
+}
+
 void editor_delete_line(struct editor *e)
 {
 	if (e->n == 1) {
-		e->line[0][0] = '\0';
+		editor_clear(e);
 	} else {
 		remove_line(e, e->row);
 		if (e->row == e->n)

@@ -8,22 +8,23 @@
 enum { EDITOR_LINE_BYTES = 512 };
 
 struct editor {
-	char **line;  /* owned; at least one once begun */
+	char **line; /* owned; at least one once begun */
 	int n;
-	int row;      /* the cursor's line */
-	int at;       /* the cursor's byte in it */
+	int row; /* the cursor's line */
+	int at;  /* the cursor's byte in it */
 };
 
-void editor_begin(struct editor *e);                           /* one empty line */
+void editor_begin(struct editor *e);                                  /* one empty line */
 void editor_begin_lines(struct editor *e, char *const *lines, int n); /* copies; cursor at the end */
 void editor_free(struct editor *e);
-void editor_insert(struct editor *e, uint32_t code);           /* printable code points only; others and full lines are ignored */
-void editor_newline(struct editor *e);                         /* splits the line */
-void editor_backspace(struct editor *e);                       /* joins lines at a line's start */
+void editor_insert(struct editor *e, uint32_t code); /* printable code points only; others and full lines are ignored */
+void editor_newline(struct editor *e);               /* splits the line */
+void editor_backspace(struct editor *e);             /* joins lines at a line's start */
 void editor_delete(struct editor *e);
-void editor_delete_line(struct editor *e);                     /* always leaves one */
-void editor_delete_word(struct editor *e);                     /* before the cursor */
-void editor_move(struct editor *e, int rows, int characters);  /* clamped */
+void editor_clear(struct editor *e);                          /* empties the cursor's line */
+void editor_delete_line(struct editor *e);                    /* always leaves one */
+void editor_delete_word(struct editor *e);                    /* before the cursor */
+void editor_move(struct editor *e, int rows, int characters); /* clamped */
 void editor_home(struct editor *e);
 void editor_end(struct editor *e);
 bool editor_equal(const struct editor *a, const struct editor *b); /* the text, not the cursor */

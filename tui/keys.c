@@ -6,7 +6,21 @@
 #include "core/mem.h"
 #include "tui/app.h"
 
-enum { CTRL_D = 4, CTRL_F = 6, CTRL_B = 2, CTRL_K = 11, CTRL_L = 12, CTRL_S = 19, CTRL_U = 21, CTRL_W = 23, CTRL_Z = 26, CTRL_C = 3, CTRL_A = 1, CTRL_E = 5, ESCAPE = 27 };
+enum {
+	CTRL_D = 4,
+	CTRL_F = 6,
+	CTRL_B = 2,
+	CTRL_K = 11,
+	CTRL_L = 12,
+	CTRL_S = 19,
+	CTRL_U = 21,
+	CTRL_W = 23,
+	CTRL_Z = 26,
+	CTRL_C = 3,
+	CTRL_A = 1,
+	CTRL_E = 5,
+	ESCAPE = 27
+};
 
 /* Added to a typed character beyond ASCII, since curses gives its function keys the numbers of such characters. */
 enum { TYPED = 1 << 24 };
@@ -291,7 +305,7 @@ static void edit_key(struct editor *e, int key)
 		editor_delete_word(e);
 		break;
 	case CTRL_U:
-		editor_delete_line(e);
+		editor_clear(e);
 		break;
 	default:
 		if (key & TYPED || (key >= 32 && key < 127))

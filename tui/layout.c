@@ -2,9 +2,9 @@
 #include "tui/layout.h"
 
 enum {
-	BOTTOM_ROWS = 6,        /* of the memory and controls panels with frames */
-	FRAMED_MIN_ROWS = 22,   /* below this they are compact */
-	LIST_MIN_COLUMNS = 76,  /* below this the list goes */
+	BOTTOM_ROWS = 6,       /* of the memory and controls panels with frames */
+	FRAMED_MIN_ROWS = 22,  /* below this they are compact */
+	LIST_MIN_COLUMNS = 76, /* below this the list goes */
 };
 
 static int clamp(int value, int low, int high)
@@ -14,7 +14,7 @@ static int clamp(int value, int low, int high)
 
 static void place_top(struct layout *l, int top, int height)
 {
-	int columns = l->columns, list = columns >= LIST_MIN_COLUMNS ? clamp(columns / 5, 16, 34) : 0;
+	int columns = l->columns, list = columns >= LIST_MIN_COLUMNS ? clamp(columns / 4 - 4, 16, 40) : 0;
 	int answers = clamp((columns - list) * 2 / 5, list ? 34 : 30, 60), picture = columns - list - answers;
 
 	if (list)

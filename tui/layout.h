@@ -14,8 +14,8 @@ enum { LAYOUT_MIN_COLUMNS = 60, LAYOUT_MIN_ROWS = 16 };
 
 struct layout {
 	int rows, columns;
-	bool too_small;               /* nothing fits: one line says what is needed */
-	bool compact;                 /* memory and controls are one line each, without frames */
+	bool too_small; /* nothing fits: one line says what is needed */
+	bool compact;   /* memory and controls are one line each, without frames */
 	struct rect panel[PANELS];
 };
 

@@ -17,7 +17,8 @@ const struct model_library *library_open(void *ctx, struct error *err)
 	void *handle;
 
 	if (!path)
-		return fail_null(err, E_MODEL, "libvramble-torch.so is neither beside the program nor in %s: run make, or make install", VRAMBLE_LIBDIR);
+		return fail_null(err, E_MODEL, "libvramble-torch.so is neither beside the program nor in %s: run make, or make install",
+				 VRAMBLE_LIBDIR);
 	handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
 	if (!handle) {
 		fail(err, E_MODEL, "cannot load the model library: %s", dlerror());

@@ -61,7 +61,7 @@ static void on_crash(int number)
 	raise(number);
 }
 
-static void catch(int number, void (*handler)(int), int flags)
+static void catch (int number, void (*handler)(int), int flags)
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
 
@@ -74,10 +74,10 @@ static void catch_signals(void)
 	static const int events[] = {SIGWINCH, SIGCONT, SIGINT, SIGTERM, SIGHUP, SIGTSTP};
 
 	for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
-		catch(crashes[i], on_crash, (int)SA_RESETHAND);
+		catch (crashes[i], on_crash, (int)SA_RESETHAND);
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-		catch(events[i], on_signal, SA_RESTART);
-	catch(SIGPIPE, SIG_IGN, 0);
+		catch (events[i], on_signal, SA_RESTART);
+	catch (SIGPIPE, SIG_IGN, 0);
 }
 
 int terminal_signal_fd(void)
@@ -249,8 +249,9 @@ static void define_other_keys(void)
 	static const struct {
 		const char *text;
 		int key;
-	} keys[] = {{"\033[A", KEY_UP},     {"\033[B", KEY_DOWN}, {"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT}, {"\033[H", KEY_HOME},  {"\033[F", KEY_END},
-		    {"\033[1~", KEY_HOME}, {"\033[4~", KEY_END}, {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END}, {"\033OM", KEY_ENTER}, {"\033[Z", KEY_BTAB}};
+	} keys[] = {{"\033[A", KEY_UP},    {"\033[B", KEY_DOWN}, {"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT},
+		    {"\033[H", KEY_HOME},  {"\033[F", KEY_END},  {"\033[1~", KEY_HOME}, {"\033[4~", KEY_END},
+		    {"\033[7~", KEY_HOME}, {"\033[8~", KEY_END}, {"\033OM", KEY_ENTER}, {"\033[Z", KEY_BTAB}};
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		if (!key_defined(keys[i].text))
@@ -308,7 +309,8 @@ static void describe(struct terminal *t, const char *term)
 {
 	static const char *const names[] = {"no colour", "8 colours", "16 colours", "256 colours", "true colour"};
 
-	snprintf(t->description, sizeof t->description, "%s, %s, cells%s%s", term, names[t->colour], t->utf8 ? "" : ", ASCII", t->tmux ? ", in tmux" : "");
+	snprintf(t->description, sizeof t->description, "%s, %s, cells%s%s", term, names[t->colour], t->utf8 ? "" : ", ASCII",
+		 t->tmux ? ", in tmux" : "");
 }
 
 int terminal_start(const char *colour, double aspect, struct terminal *out, struct error *err)
@@ -319,7 +321,8 @@ int terminal_start(const char *colour, double aspect, struct terminal *out, stru
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail(err, E_USAGE, "the screen needs a terminal; without one use \"vramble caption FILE…\" or \"vramble score FILE…\"");
 	if (!term || !*term || !strcmp(term, "dumb"))
-		return fail(err, E_USAGE, "TERM=%s cannot show a screen; set TERM (such as xterm-256color), or use \"vramble caption FILE…\"", term ? term : "");
+		return fail(err, E_USAGE, "TERM=%s cannot show a screen; set TERM (such as xterm-256color), or use \"vramble caption FILE…\"",
+			    term ? term : "");
 	if (tcgetattr(STDIN_FILENO, &before) < 0 || (signal_pipe[0] < 0 && pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0))
 		return fail(err, E_IO, "cannot use the terminal: %s", strerror(errno));
 	*out = (struct terminal){0};
@@ -355,10 +358,10 @@ void terminal_stop(void)
 void terminal_suspend(void)
 {
 	endwin();
-	catch(SIGTSTP, SIG_DFL, 0);
+	catch (SIGTSTP, SIG_DFL, 0);
 	kill(0, SIGTSTP);
 	/* Stopped here until SIGCONT. */
-	catch(SIGTSTP, on_signal, SA_RESTART);
+	catch (SIGTSTP, on_signal, SA_RESTART);
 	clearok(stdscr, TRUE);
 	refresh();
 }

@@ -22,14 +22,14 @@ struct theme {
 enum { DEFAULT_COLOUR = -1 };
 
 static const char *const role_names[ROLES] = {
-	"text",	   "dim",      "title",	      "border", "border-focus", "heading", "selection", "mark",	   "done",	  "pending",
-	"failed",  "unsupported", "caption",  "bar",	"bar-back",	"entail",  "neutral",	"contradict", "weights",  "activations",
-	"cache",   "others",   "free",	      "graph",	"value",	"value-focus", "key",	"status",  "warning",	  "error",
-	"overlay",
+	"text",        "dim",     "title", "border",      "border-focus", "heading", "selection",  "mark",    "done",        "pending", "failed",
+	"unsupported", "caption", "bar",   "bar-back",    "entail",       "neutral", "contradict", "weights", "activations", "cache",   "others",
+	"free",        "graph",   "value", "value-focus", "key",          "status",  "warning",    "error",   "overlay",
 };
 
-static const char *const colour_names[16] = {"black",	      "red",	    "green",	    "yellow",	    "blue",	   "magenta",	    "cyan",	   "white",
-					     "bright-black",  "bright-red", "bright-green", "bright-yellow", "bright-blue", "bright-magenta", "bright-cyan", "bright-white"};
+static const char *const colour_names[16] = {
+	"black",        "red",        "green",        "yellow",        "blue",        "magenta",        "cyan",        "white",
+	"bright-black", "bright-red", "bright-green", "bright-yellow", "bright-blue", "bright-magenta", "bright-cyan", "bright-white"};
 
 /* ---- files --------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -84,7 +84,9 @@ static int parse_style(char *text, int *foreground, int *background, attr_t *att
 		else if ((first || on) && parse_colour(word, slot) == 0)
 			on = first = false;
 		else if (parse_attribute(word, attr) < 0)
-			return fail(err, E_USAGE, "\"%s\" is neither a colour (#rrggbb, red, default, …) nor an attribute (bold, dim, reverse, underline, italic)", word);
+			return fail(err, E_USAGE,
+				    "\"%s\" is neither a colour (#rrggbb, red, default, …) nor an attribute (bold, dim, reverse, underline, italic)",
+				    word);
 	}
 	return 0;
 }
@@ -235,7 +237,8 @@ static void add_themes(const char *folder, char ***names, int *n)
 		if (!dot || dot == entry->d_name || strcmp(dot, ".theme"))
 			continue;
 		for (int i = 0; i < *n; i++)
-			known |= strlen((*names)[i]) == (size_t)(dot - entry->d_name) && !strncmp((*names)[i], entry->d_name, (size_t)(dot - entry->d_name));
+			known |= strlen((*names)[i]) == (size_t)(dot - entry->d_name) &&
+				 !strncmp((*names)[i], entry->d_name, (size_t)(dot - entry->d_name));
 		if (known)
 			continue;
 		*names = xrealloc(*names, (size_t)*n + 1, sizeof **names);

@@ -12,27 +12,37 @@
 #include "core/error.h"
 
 enum theme_role {
-	ROLE_TEXT,        /* ordinary text */
-	ROLE_DIM,         /* secondary text, units, hints */
-	ROLE_TITLE,       /* top line */
-	ROLE_BORDER,      /* frames */
+	ROLE_TEXT,   /* ordinary text */
+	ROLE_DIM,    /* secondary text, units, hints */
+	ROLE_TITLE,  /* top line */
+	ROLE_BORDER, /* frames */
 	ROLE_BORDER_FOCUS,
-	ROLE_HEADING,     /* panel titles */
-	ROLE_SELECTION,   /* the list's cursor row */
-	ROLE_MARK,        /* marked pictures */
-	ROLE_DONE, ROLE_PENDING, ROLE_FAILED, ROLE_UNSUPPORTED,
+	ROLE_HEADING,   /* panel titles */
+	ROLE_SELECTION, /* the list's cursor row */
+	ROLE_MARK,      /* marked pictures */
+	ROLE_DONE,
+	ROLE_PENDING,
+	ROLE_FAILED,
+	ROLE_UNSUPPORTED,
 	ROLE_CAPTION,
-	ROLE_BAR,         /* CLIP bars */
+	ROLE_BAR, /* CLIP bars */
 	ROLE_BAR_BACK,
-	ROLE_ENTAIL, ROLE_NEUTRAL, ROLE_CONTRADICT,
-	ROLE_WEIGHTS, ROLE_ACTIVATIONS, ROLE_CACHE, ROLE_OTHERS, ROLE_FREE, /* memory bar */
+	ROLE_ENTAIL,
+	ROLE_NEUTRAL,
+	ROLE_CONTRADICT,
+	ROLE_WEIGHTS,
+	ROLE_ACTIVATIONS,
+	ROLE_CACHE,
+	ROLE_OTHERS,
+	ROLE_FREE, /* memory bar */
 	ROLE_GRAPH,
-	ROLE_VALUE,       /* a control's value */
+	ROLE_VALUE, /* a control's value */
 	ROLE_VALUE_FOCUS,
-	ROLE_KEY,         /* key names in hints */
-	ROLE_STATUS,      /* status line */
-	ROLE_WARNING, ROLE_ERROR,
-	ROLE_OVERLAY,     /* help, editor, menus */
+	ROLE_KEY,    /* key names in hints */
+	ROLE_STATUS, /* status line */
+	ROLE_WARNING,
+	ROLE_ERROR,
+	ROLE_OVERLAY, /* help, editor, menus */
 	ROLES
 };
 

@@ -21,11 +21,15 @@ static void draw_model(const struct app *a, enum model_kind kind, int y, int x, 
 {
 	const struct model_state *m = &a->model[kind];
 	const struct lane_status *lane = &a->status.lane[kind];
-	const char *symbol = is_loading(a, kind) ? draw_spinner(&a->canvas, a->tick) : draw_symbol(&a->canvas, app_can(a, kind) ? SYM_DONE : SYM_FAILED);
+	const char *symbol =
+		is_loading(a, kind) ? draw_spinner(&a->canvas, a->tick) : draw_symbol(&a->canvas, app_can(a, kind) ? SYM_DONE : SYM_FAILED);
 	int used;
 
-	draw_format(&a->canvas, y, x, 12, !app_can(a, kind) ? ROLE_FAILED : is_loading(a, kind) || lane->busy ? ROLE_PENDING : ROLE_DIM, "%s %s", symbol,
-		    app_model_name(kind));
+	draw_format(&a->canvas, y, x, 12,
+		    !app_can(a, kind)                   ? ROLE_FAILED
+		    : is_loading(a, kind) || lane->busy ? ROLE_PENDING
+							: ROLE_DIM,
+		    "%s %s", symbol, app_model_name(kind));
 	x += 12;
 	width -= 12;
 	if (!app_can(a, kind)) {
@@ -89,7 +93,8 @@ static int draw_caption(const struct app *a, const struct catalog_picture *p, co
 		return y;
 	if (!w || !w->caption) {
 		if (is_coming(a, p))
-			draw_format(&a->canvas, y, in->left + 1, in->width - 2, ROLE_PENDING, "%s caption to come", draw_spinner(&a->canvas, a->tick));
+			draw_format(&a->canvas, y, in->left + 1, in->width - 2, ROLE_PENDING, "%s caption to come",
+				    draw_spinner(&a->canvas, a->tick));
 		else
 			draw_text(&a->canvas, y, in->left + 1, in->width - 2, ROLE_DIM, "no caption yet; Enter asks for one");
 		return y + 3;
@@ -106,7 +111,7 @@ static bool draw_problem(const struct app *a, const struct catalog_picture *p, c
 	int lines;
 
 	if (p->status == PICTURE_UNSUPPORTED)
-		text = "not read: JPEG, PNG, BMP, GIF and PNM pictures are";
+		text = "not read: JPEG, PNG, BMP and GIF are";
 	else if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
 		text = p->answers->failure;
 	if (!text)

@@ -71,8 +71,8 @@ static int draw_key(const struct app *a, int y, int x, int width, const char *ke
 
 static void draw_hints(const struct app *a, const struct rect *r, int width)
 {
-	static const struct key_help hints[] = {{"?", "help"},	  {"e", "labels"}, {"Tab", "panel"}, {"b", "batch"}, {"v", "precision"}, {"Space", "mark"},
-						{"/", "filter"}, {"t", "theme"},  {"x", "run"},	    {"q", "quit"}};
+	static const struct key_help hints[] = {{"?", "help"},     {"e", "labels"}, {"Tab", "panel"}, {"b", "batch"}, {"v", "precision"},
+						{"Space", "mark"}, {"/", "filter"}, {"t", "theme"},   {"x", "run"},   {"q", "quit"}};
 	int x = 1;
 
 	for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {

@@ -39,12 +39,9 @@ static void draw_held(const struct app *a, const struct memory_rows *m, int y, i
 	char text[64], held[16], total[16];
 	int n;
 
-	/* Small models on a large device would be invisible beside the rest: then the bar shows what is ours. */
-	bool ours_alone = m->total > 0 && (m->ours + m->mapped) * 8 < m->total;
-
 	snprintf(text, sizeof text, " %s of %s", size_text(m->ours + m->mapped, held), size_text(m->total, total));
 	n = draw_columns(text);
-	draw_stack(&a->canvas, y, x, width - n, value, roles, ours_alone ? 3 : 4, ours_alone ? m->ours + m->mapped : m->total);
+	draw_stack(&a->canvas, y, x, width - n, value, roles, 4, m->total);
 	draw_text(&a->canvas, y, x + width - n, n, ROLE_VALUE, text);
 }
 
@@ -72,9 +69,12 @@ static void draw_amounts(const struct app *a, const struct amount *amounts, int 
 
 static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, int x, int width)
 {
-	const struct amount kinds[] = {{"weights", m->weights + m->mapped, ROLE_WEIGHTS}, {"act", m->activations, ROLE_ACTIVATIONS},
-				       {"cache", m->cached, ROLE_CACHE},		  {"peak", m->peak, ROLE_VALUE},
-				       {"others", m->others, ROLE_OTHERS},		  {"free", m->free, ROLE_DIM}};
+	const struct amount kinds[] = {{"weights", m->weights + m->mapped, ROLE_WEIGHTS},
+				       {"act", m->activations, ROLE_ACTIVATIONS},
+				       {"cache", m->cached, ROLE_CACHE},
+				       {"peak", m->peak, ROLE_VALUE},
+				       {"others", m->others, ROLE_OTHERS},
+				       {"free", m->free, ROLE_DIM}};
 
 	draw_amounts(a, kinds, sizeof kinds / sizeof *kinds, y, x, width);
 }

@@ -8,7 +8,8 @@
 /* A box in the middle of the screen, its inside filled in the overlay's colour. */
 static struct rect open_box(const struct app *a, int height, int width, const char *title)
 {
-	struct rect r = {.height = height < a->layout.rows - 2 ? height : a->layout.rows - 2, .width = width < a->layout.columns - 2 ? width : a->layout.columns - 2};
+	struct rect r = {.height = height < a->layout.rows - 2 ? height : a->layout.rows - 2,
+			 .width = width < a->layout.columns - 2 ? width : a->layout.columns - 2};
 
 	r.top = (a->layout.rows - r.height) / 2;
 	r.left = (a->layout.columns - r.width) / 2;

@@ -20,8 +20,8 @@ static const char *status_symbol(const struct app *a, const struct catalog_pictu
 	static const struct {
 		enum symbol symbol;
 		enum theme_role role;
-	} looks[PICTURE_STATUSES] = {{SYM_PENDING, ROLE_DIM},	{SYM_PENDING, ROLE_PENDING}, {SYM_WORKING, ROLE_PENDING},
-				     {SYM_DONE, ROLE_DONE}, {SYM_FAILED, ROLE_FAILED},   {SYM_UNSUPPORTED, ROLE_UNSUPPORTED}};
+	} looks[PICTURE_STATUSES] = {{SYM_PENDING, ROLE_DIM}, {SYM_PENDING, ROLE_PENDING}, {SYM_WORKING, ROLE_PENDING},
+				     {SYM_DONE, ROLE_DONE},   {SYM_FAILED, ROLE_FAILED},   {SYM_UNSUPPORTED, ROLE_UNSUPPORTED}};
 
 	*role = looks[p->status].role;
 	if (p->status == PICTURE_NEW)
@@ -46,6 +46,14 @@ static void draw_picture_row(const struct app *a, const struct catalog_picture *
 	draw_field(&a->canvas, y, x + width - 2, 2, role, symbol);
 }
 
+/* Why the list is empty. */
+static const char *empty_reason(const struct app *a)
+{
+	if (catalog_scanning(a->catalog))
+		return "reading the folder";
+	return catalog_total(a->catalog) ? "nothing matches; Esc shows all" : "no pictures here";
+}
+
 void view_browser(struct app *a, const struct rect *r)
 {
 	char title[64];
@@ -58,8 +66,7 @@ void view_browser(struct app *a, const struct rect *r)
 		snprintf(title, sizeof title, "pictures %d of %d", rows, catalog_total(a->catalog));
 	in = draw_frame(&a->canvas, r, a->focus == PANEL_BROWSER, false, title);
 	if (!rows)
-		draw_text(&a->canvas, in.top, in.left + 1, in.width - 1, ROLE_DIM,
-			  catalog_scanning(a->catalog) ? "reading…" : catalog_total(a->catalog) ? "nothing matches (Esc)" : "no pictures here");
+		draw_wrapped(&a->canvas, in.top, in.left + 1, in.width - 2, in.height, ROLE_DIM, empty_reason(a), false);
 	for (int i = 0; i < in.height && a->top + i < rows; i++)
 		draw_picture_row(a, catalog_at(a->catalog, a->top + i), in.top + i, in.left, in.width, a->top + i == a->row);
 }
@@ -84,7 +91,7 @@ static void picture_title(const struct catalog_picture *p, char *out, size_t siz
 static const char *picture_problem(const struct catalog_picture *p)
 {
 	if (p->status == PICTURE_UNSUPPORTED)
-		return "this format is not read; JPEG, PNG, BMP, GIF and PNM are";
+		return "this format is not read; JPEG, PNG, BMP and GIF are";
 	if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
 		return p->answers->failure;
 	return NULL;
