@@ -64,6 +64,8 @@ static int check_options(const struct engine_options *o, struct error *err)
 		return fail(err, E_USAGE, "hypothesis \"%s\": a {} must stand where the label goes", o->hypothesis);
 	if (o->loaders < 0 || o->loaders >= LOADERS_MAX)
 		return fail(err, E_USAGE, "loaders %d: 0 (choose) to %d are possible", o->loaders, LOADERS_MAX - 1);
+	if (o->remember < 0)
+		return fail(err, E_USAGE, "%d pictures cannot be remembered: 0 (for %d) or more are possible", o->remember, REMEMBER);
 	return check_settings(&o->settings, err);
 }
 
@@ -105,6 +107,7 @@ struct engine *engine_create(const struct engine_options *options, struct error 
 	e->ctx = options->ctx;
 	e->device = options->device;
 	e->threads = options->threads;
+	e->remember = options->remember ? options->remember : REMEMBER;
 	e->hypothesis = xstrdup(options->hypothesis ? options->hypothesis : "This example is {}.");
 	e->limits = options->limits;
 	e->settings = options->settings;

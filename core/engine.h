@@ -41,6 +41,7 @@ struct engine_options {
 	int device;                        /* DEVICE_CPU or a CUDA ordinal */
 	int threads;                       /* intra-op; 0 = CPUs we may use */
 	int loaders;                       /* decoding threads; 0 = choose */
+	int remember;                      /* answered pictures whose embedding and caption are kept for new labels; 0 = 50,000 */
 	int preview_width, preview_height; /* pixels; previews are no larger; 0 = no previews */
 	const char *hypothesis;            /* NLI template with one {}; NULL = "This example is {}." */
 	struct engine_settings settings;

@@ -44,7 +44,8 @@ static bool has_room(struct engine *e, const struct target *t, enum engine_prior
 	/* The selected picture never waits behind a full line; see evict. */
 	if (priority == ENGINE_SELECTED)
 		return true;
-	if (t->kind == MODEL_SCORES && !pictures_room(e))
+	/* Who holds an embedding and is not answered yet waits for captions and verdicts, never for this: so there will be room. */
+	if (t->kind == MODEL_SCORES && e->embeddings + supply(e, t) >= e->remember)
 		return false;
 	return supply(e, t) < 2 * e->settings.batch;
 }
@@ -78,6 +79,7 @@ static bool take_job(struct engine *e, int least, struct job *job)
 {
 	struct picture *p = NULL;
 
+	pictures_trim(e);
 	for (int k = PRIORITIES - 1; k >= least && !p; k--)
 		p = next_of(e, k);
 	if (!p)
@@ -169,9 +171,6 @@ static void hand_over(struct job *job, const struct target *t, struct pixels *pi
 
 	if (!p) {
 		free(pixels->data);
-	} else if (t->kind == MODEL_CAPTION && job->image_size != e->settings.image_size) {
-		free(pixels->data);
-		line_join(e, p, t->from, true);
 	} else {
 		*(t->kind == MODEL_SCORES ? &p->for_scores : &p->for_caption) = *pixels;
 		line_join(e, p, t->to, false);
@@ -192,6 +191,14 @@ static void prepare(struct job *job, const struct target *t, const struct image 
 		return;
 	failed = e->library->prepare(l->model, image, t->kind == MODEL_CAPTION ? job->image_size : 0, &pixels, &err);
 	pthread_mutex_lock(&e->lock);
+	while (!failed && t->kind == MODEL_CAPTION && job->image_size != e->settings.image_size) {
+		/* The setting changed meanwhile. */
+		job->image_size = e->settings.image_size;
+		pthread_mutex_unlock(&e->lock);
+		free(pixels.data);
+		failed = e->library->prepare(l->model, image, job->image_size, &pixels, &err);
+		pthread_mutex_lock(&e->lock);
+	}
 	l->reserved--;
 	if (!failed)
 		hand_over(job, t, &pixels);

@@ -225,12 +225,19 @@ void picture_release(struct engine *e, struct picture *p)
 		picture_free(e, p);
 }
 
-bool pictures_room(struct engine *e)
+void pictures_trim(struct engine *e)
 {
-	while (e->known.first && (e->embeddings >= ENGINE_KNOWN || e->known_count >= ENGINE_KNOWN))
-		picture_free(e, e->known.first);
-	/* Those that hold an embedding and are not answered yet wait for captions and verdicts, never for room: they do get answered. */
-	return e->embeddings < ENGINE_KNOWN;
+	struct picture *p;
+
+	while ((p = e->known.first) && (e->embeddings >= e->remember || e->known_count > e->remember)) {
+		/* Rare: it is being looked at again. It is no longer the oldest then. */
+		if (p->standing || p->ticket[LINE_PREVIEW]) {
+			set_known(e, p, false);
+			set_known(e, p, true);
+			return;
+		}
+		picture_free(e, p);
+	}
 }
 
 /* ---------------------------------------------------------------- order */
@@ -410,7 +417,6 @@ void picture_settle(struct engine *e, struct picture *p, unsigned answers)
 	}
 	p->phase = PHASE_ANSWERED;
 	set_known(e, p, true);
-	pictures_room(e);
 	pthread_cond_broadcast(&e->load);
 }
 

@@ -17,9 +17,9 @@
 
 enum {
 	PRIORITIES = ENGINE_SELECTED + 1,
-	ENGINE_KNOWN = 50000, /* answered pictures whose embedding and caption are remembered */
-	TEXT_BATCH = 32,      /* texts per forward pass of CLIP */
-	PAIRS_MAX = 64,       /* pairs per forward pass of the NLI model */
+	REMEMBER = 50000, /* the default of engine_options.remember */
+	TEXT_BATCH = 32,  /* texts per forward pass of CLIP */
+	PAIRS_MAX = 64,   /* pairs per forward pass of the NLI model */
 	GATHER_MS = 20,
 	TIMES = 256,     /* per lane, for p50 and p95 */
 	RATE_SLOTS = 20, /* of RATE_SECONDS / RATE_SLOTS each */
@@ -125,7 +125,7 @@ struct engine {
 	struct queue events;
 	const struct model_library *(*open_library)(void *ctx, struct error *err);
 	void *ctx;
-	int device, threads;
+	int device, threads, remember;
 	char *hypothesis;
 	struct image_limits limits;
 
@@ -224,8 +224,8 @@ void picture_cancel(struct engine *e, struct picture *p, bool quiet);
 void picture_release(struct engine *e, struct picture *p);
 /* The lane can answer no more: its answers are taken off all pictures. */
 void pictures_without(struct engine *e, enum model_kind kind);
-/* Room to remember one more picture, if need be after forgetting the one answered longest ago. */
-bool pictures_room(struct engine *e);
+/* Forgets those answered longest ago, as far as more are remembered than may be. Frees pictures: call it where no pointer to one is held. */
+void pictures_trim(struct engine *e);
 void pictures_count_rate(struct engine *e);
 double pictures_rate(const struct engine *e);
 

@@ -32,6 +32,13 @@ void fake_unlock(void)
 	pthread_mutex_unlock(&lock);
 }
 
+void fake_look(struct fake *out)
+{
+	fake_lock();
+	*out = fake;
+	fake_unlock();
+}
+
 void fake_reset(void)
 {
 	fake_lock();

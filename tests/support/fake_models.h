@@ -47,6 +47,7 @@ extern const struct model_library fake_library;
 void fake_reset(void);
 void fake_lock(void);
 void fake_unlock(void);
+void fake_look(struct fake *out); /* a copy, to be judged without the lock: a failing assertion must not leave it locked */
 const struct model_library *fake_open(void *ctx, struct error *err);
 void fake_hold(enum model_kind kind, bool hold);
 /* Waits until a run of that kind is held. */

@@ -173,9 +173,7 @@ static void test_a_list_of_files(void **state)
 
 static void test_names_are_bytes(void **state)
 {
-	static const char *const names[] = {"\x1b[31mred.png", "new\nline.jpg", "\xff\xfe.png", "caf\xc3\xa9.png",
-					    "\xe2\x80\xae"
-					    "gpj.png"};
+	static const char *const names[] = {"\x1b[31mred.png", "new\nline.jpg", "\xff\xfe.png", "caf\xc3\xa9.png", "\xe2\x80\xae_gpj.png"};
 	struct catalog *c;
 
 	for (int i = 0; i < 5; i++)
