@@ -285,12 +285,13 @@ lint-now:
 
 # ---------------------------------------------------------------- the bundled models, benches, installing
 train: $(BUILD)/train
-	OMP_WAIT_POLICY=PASSIVE $(BUILD)/train all --out models/picturebook
+	OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 $(BUILD)/train all --out models/picturebook
 
 # make bench BENCH="--device cuda:0"
 BENCH ?=
 bench:
-	@.ci/deps bench
+	@.ci/deps build
+	@.ci/deps bench || echo "Going on with what can be measured without."
 	@$(SUB) bench-now
 .PHONY: bench-now
 bench-now: all $(BENCHES)
