@@ -110,7 +110,15 @@ struct catalog *catalog_open(const char *const *paths, int n, struct error *err)
 	return S_ISDIR(st.st_mode) ? open_folder(paths[0], NULL, err) : open_file(paths[0], err);
 }
 
-static void answers_free(struct answers *a)
+struct answers *answers_create(void)
+{
+	struct answers *a = xcalloc(1, sizeof *a);
+
+	a->clipscore = NAN;
+	return a;
+}
+
+void answers_free(struct answers *a)
 {
 	if (!a)
 		return;
@@ -338,8 +346,12 @@ static enum picture_status next_status(const struct catalog_picture *p, enum eve
 	}
 }
 
-static void take_answer(struct answers *a, struct event *e)
+void answers_take(struct answers *a, struct event *e)
 {
+	if (e->kind != EV_FAILED && e->kind != EV_CANCELLED && e->kind != EV_INFO) {
+		free(a->failure);
+		a->failure = NULL;
+	}
 	switch (e->kind) {
 	case EV_INFO:
 		a->info = e->info;
@@ -388,15 +400,9 @@ bool catalog_apply(struct catalog *c, struct event *e, int *row)
 	if (depends_on_labels(e->kind) && e->epoch < c->epoch)
 		return false;
 	p = &c->pictures[e->id];
-	if (!p->answers) {
-		p->answers = xcalloc(1, sizeof *p->answers);
-		p->answers->clipscore = NAN;
-	}
-	if (e->kind != EV_FAILED && e->kind != EV_CANCELLED && e->kind != EV_INFO) {
-		free(p->answers->failure);
-		p->answers->failure = NULL;
-	}
-	take_answer(p->answers, e);
+	if (!p->answers)
+		p->answers = answers_create();
+	answers_take(p->answers, e);
 	catalog_set_status(c, e->id, next_status(p, e->kind));
 	if (row)
 		*row = p->row;

@@ -53,6 +53,12 @@ struct answers {
 	char *failure; /* why it failed; NULL */
 };
 
+struct answers *answers_create(void);
+void answers_free(struct answers *a); /* NULL is fine */
+/* Takes over what an event about the picture says, with the arrays it owns (the event keeps none of them); for whoever keeps answers without a catalog.
+ * Says nothing about epochs: see catalog_apply. */
+void answers_take(struct answers *a, struct event *e);
+
 struct catalog_picture {
 	char *name;              /* bytes; relative to the folder, or as given in a list of files */
 	struct answers *answers; /* NULL before anything is known */

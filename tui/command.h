@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "core/catalog.h"
 #include "core/config.h"
 
 enum exit_code { EXIT_OK = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_MODEL = 3, EXIT_NO_MEMORY = 4, EXIT_INTERRUPTED = 130 };
@@ -35,27 +36,21 @@ enum exit_code exit_code_for(const struct error *err);
 
 /* ---- running pictures through the engine without a screen (command_run.c) ---- */
 
-/* All that was said about one picture; borrowed by the callback. */
+/* One picture of a run. */
 struct outcome {
 	const char *path;
-	struct error *err; /* the picture failed; nothing else is set */
-	struct image_info info;
-	struct caption *caption; /* NULL when there was no captioner */
-	double caption_ms;
-	float *probability, *cosine; /* by label, or NULL */
-	float *clipscore;            /* or NULL */
-	struct verdict *verdicts;    /* by label, or NULL */
-	int *order;                  /* label indices, best first, or NULL */
-	float *combined;
-	int n_labels;
+	struct answers *answers; /* with failure set, it failed */
+	bool finished;
 };
 
-/* Answers every file, in the order given, with the models in kinds (bits 1 << MODEL_*), and tells `done` about each. */
-int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *a), void *ctx);
+/* Answers every file, in the order given, with the models in kinds (bits 1 << MODEL_*), and tells `done` about each, which borrows it. Failures are complained
+ * about here. Returns an exit code. */
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *o), void *ctx);
 
-/* JSON helpers over jansson: {"path": …} with "path_b64" added when the bytes are not valid UTF-8. The caller owns the object. */
+/* JSON helpers over jansson: {"path": …} with "path_b64" added when the bytes are not valid UTF-8. Adds size or error where there
+ * are answers. The caller owns the object. */
 typedef struct json_t json_t; /* jansson's */
-struct json_t *command_json(const struct outcome *a);
+struct json_t *command_json(const struct outcome *o);
 void command_print_json(struct json_t *object); /* one line to standard output; takes the object */
 
 #endif

@@ -6,32 +6,33 @@
 #include "core/utf8.h"
 #include "tui/command.h"
 
-static void print_text(const struct outcome *a)
+static void print_text(const struct outcome *o)
 {
 	char path[4096];
 
-	if (a->err || !a->caption)
+	if (o->answers->failure || !o->answers->caption)
 		return;
-	utf8_escape(a->path, strlen(a->path), path, sizeof path);
-	printf("%s: %s\n", path, a->caption->text);
+	utf8_escape(o->path, strlen(o->path), path, sizeof path);
+	printf("%s: %s\n", path, o->answers->caption);
 	fflush(stdout);
 }
 
-static void print_json(const struct outcome *a)
+static void print_json(const struct outcome *o)
 {
-	json_t *object = command_json(a);
+	const struct answers *a = o->answers;
+	json_t *object = command_json(o);
 
-	if (a->caption)
-		json_object_update_new(object, json_pack("{s:s, s:i, s:f, s:f}", "caption", a->caption->text, "tokens", a->caption->tokens, "score",
-							 (double)a->caption->score, "ms", a->caption_ms));
+	if (a->caption && !a->failure)
+		json_object_update_new(object, json_pack("{s:s, s:i, s:f, s:f}", "caption", a->caption, "tokens", a->tokens, "score",
+							 (double)a->log_probability, "ms", a->caption_ms));
 	command_print_json(object);
 }
 
-static void done(void *ctx, const struct outcome *a)
+static void done(void *ctx, const struct outcome *o)
 {
 	const struct invocation *in = ctx;
 
-	(in->json ? print_json : print_text)(a);
+	(in->json ? print_json : print_text)(o);
 }
 
 int command_caption(struct invocation *in)

@@ -34,7 +34,6 @@ static void print_json(const char *path, const struct model_info *m)
 	struct outcome shell = {.path = path};
 	json_t *object = command_json(&shell);
 
-	json_object_del(object, "size");
 	json_object_update_new(object, json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:[ii], s:[ii], s:i, s:i, s:i, s:i, s:s}", "architecture",
 						 m->architecture, "kind", kind_names[m->kind], "parameters", (json_int_t)m->parameters,
 						 "weight_bytes", (json_int_t)m->weight_bytes, "precision", m->precision, "tensors", m->tensors,

@@ -19,12 +19,11 @@
 struct run {
 	struct invocation *in;
 	struct engine *engine;
-	struct outcome *outcomes; /* one per file; paths borrowed, the rest owned */
-	bool *finished;
-	int n, next, failed; /* next: the first answer not yet told */
-	int live_models;     /* used models that have not failed */
+	struct outcome *outcomes; /* one per file */
+	int n, next, failed;      /* next: the first answer not yet told */
+	int live_models;          /* used models that have not failed */
 	enum exit_code verdict;
-	void (*done)(void *ctx, const struct outcome *a);
+	void (*done)(void *ctx, const struct outcome *o);
 	void *ctx;
 };
 
@@ -79,33 +78,19 @@ enum exit_code exit_code_for(const struct error *err)
 	}
 }
 
-static void free_outcome(struct outcome *a)
-{
-	free(a->err);
-	free(a->caption);
-	free(a->probability);
-	free(a->cosine);
-	free(a->clipscore);
-	free(a->verdicts);
-	free(a->order);
-	free(a->combined);
-	*a = (struct outcome){.path = a->path};
-}
-
 /* Tells what is complete, in order. */
 static void tell(struct run *r)
 {
-	for (; r->next < r->n && r->finished[r->next]; r->next++) {
-		struct outcome *a = &r->outcomes[r->next];
+	for (; r->next < r->n && r->outcomes[r->next].finished; r->next++) {
+		struct outcome *o = &r->outcomes[r->next];
 
-		if (a->err) {
+		if (o->answers->failure) {
 			r->failed++;
-			if (a->err->code == E_MEMORY)
-				r->verdict = EXIT_NO_MEMORY;
-			complain("%s", a->err->text);
+			complain("%s", o->answers->failure);
 		}
-		r->done(r->ctx, a);
-		free_outcome(a);
+		r->done(r->ctx, o);
+		answers_free(o->answers);
+		o->answers = NULL;
 	}
 }
 
@@ -116,47 +101,16 @@ static void take_model_failure(struct run *r, const struct event *e)
 	r->live_models--;
 }
 
-/* Moves what e owns into the picture's answers. */
 static void take_answer(struct run *r, struct event *e)
 {
-	struct outcome *a = &r->outcomes[e->id];
+	struct outcome *o = &r->outcomes[e->id];
 
-	switch (e->kind) {
-	case EV_INFO:
-		a->info = e->info;
-		break;
-	case EV_SCORES:
-		a->probability = e->scores.probability;
-		a->cosine = e->scores.cosine;
-		a->n_labels = e->scores.n;
-		e->scores.probability = e->scores.cosine = NULL;
-		break;
-	case EV_CAPTION:
-		a->caption = xmemdup(&e->caption.caption, sizeof e->caption.caption);
-		a->caption_ms = e->caption.ms;
-		break;
-	case EV_CLIPSCORE:
-		a->clipscore = xmemdup(&e->clipscore.score, sizeof e->clipscore.score);
-		break;
-	case EV_VERDICTS:
-		a->verdicts = e->verdicts.verdicts;
-		e->verdicts.verdicts = NULL;
-		break;
-	case EV_RANKING:
-		a->order = e->ranking.order;
-		a->combined = e->ranking.combined;
-		e->ranking.order = NULL;
-		e->ranking.combined = NULL;
-		r->finished[e->id] = true;
-		break;
-	case EV_FAILED:
-		a->err = e->err;
-		e->err = NULL;
-		r->finished[e->id] = true;
-		break;
-	default:
-		break;
-	}
+	if (o->finished)
+		return;
+	if (e->kind == EV_FAILED && e->err->code == E_MEMORY)
+		r->verdict = EXIT_NO_MEMORY;
+	answers_take(o->answers, e);
+	o->finished = e->kind == EV_RANKING || e->kind == EV_FAILED;
 }
 
 static void take(struct run *r, struct event *e)
@@ -169,7 +123,7 @@ static void take(struct run *r, struct event *e)
 		take_model_failure(r, e);
 	} else if (e->kind == EV_NOTE) {
 		complain("%s", e->note);
-	} else if (e->kind >= EV_INFO && e->kind <= EV_CANCELLED && e->id < (uint32_t)r->n) {
+	} else if (event_is_answer(e->kind) && e->kind != EV_PREVIEW && e->id < (uint32_t)r->n) {
 		take_answer(r, e);
 	}
 	event_clear(e);
@@ -214,7 +168,7 @@ static struct engine *start(struct invocation *in, int kinds, int *live_models, 
 	return engine;
 }
 
-int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *a), void *ctx)
+int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *o), void *ctx)
 {
 	struct run r = {.in = in, .n = in->n_files, .done = done, .ctx = ctx, .verdict = EXIT_OK};
 	struct error err;
@@ -226,19 +180,17 @@ int command_run(struct invocation *in, int kinds, char *const *labels, int n_lab
 		return exit_code_for(&err);
 	}
 	r.outcomes = xcalloc((size_t)r.n, sizeof *r.outcomes);
-	r.finished = xcalloc((size_t)r.n, sizeof *r.finished);
 	engine_set_labels(r.engine, (const char *const *)labels, n_labels, 0);
 	for (int i = 0; i < r.n; i++) {
-		r.outcomes[i].path = in->files[i];
+		r.outcomes[i] = (struct outcome){.path = in->files[i], .answers = answers_create()};
 		engine_submit(r.engine, (uint32_t)i, in->files[i], ENGINE_BACKGROUND, ENGINE_ANSWERS);
 	}
 	engine_start(r.engine);
 	code = loop(&r);
 	engine_destroy(r.engine);
 	for (int i = 0; i < r.n; i++)
-		free_outcome(&r.outcomes[i]);
+		answers_free(r.outcomes[i].answers);
 	free(r.outcomes);
-	free(r.finished);
 	return code;
 }
 
@@ -259,24 +211,25 @@ static char *base64(const char *data, size_t n)
 	return out;
 }
 
-json_t *command_json(const struct outcome *a)
+json_t *command_json(const struct outcome *o)
 {
-	size_t n = strlen(a->path);
+	const struct answers *a = o->answers;
+	size_t n = strlen(o->path);
 	char *shown = xmalloc(4 * n + 1);
 	json_t *object = json_object();
 
-	utf8_escape(a->path, n, shown, 4 * n + 1);
-	json_object_set_new(object, "path", json_string(utf8_valid(a->path, n) ? a->path : shown));
-	if (!utf8_valid(a->path, n)) {
-		char *encoded = base64(a->path, n);
+	utf8_escape(o->path, n, shown, 4 * n + 1);
+	json_object_set_new(object, "path", json_string(utf8_valid(o->path, n) ? o->path : shown));
+	if (!utf8_valid(o->path, n)) {
+		char *encoded = base64(o->path, n);
 
 		json_object_set_new(object, "path_b64", json_string(encoded));
 		free(encoded);
 	}
 	free(shown);
-	if (a->err)
-		json_object_set_new(object, "error", json_string(a->err->text));
-	else
+	if (a && a->failure)
+		json_object_set_new(object, "error", json_string(a->failure));
+	else if (a)
 		json_object_set_new(object, "size", json_pack("[ii]", a->info.width, a->info.height));
 	return object;
 }

@@ -1,5 +1,6 @@
 /* command_score.c - `vramble score --labels "a;b" FILE…`: CLIP's probability for each label; with --verify also the caption and its verdict on each. */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static float verdict_probability(const struct verdict *v)
 	return best > v->contradiction ? best : v->contradiction;
 }
 
-static void print_label(const struct outcome *a, const char *label, int i)
+static void print_label(const struct answers *a, const char *label, int i)
 {
 	char safe[512];
 
@@ -40,24 +41,25 @@ static void print_label(const struct outcome *a, const char *label, int i)
 	printf("%s\n", safe);
 }
 
-static void print_text(const struct scoring *s, const struct outcome *a)
+static void print_text(const struct scoring *s, const struct outcome *o)
 {
+	const struct answers *a = o->answers;
 	char path[4096];
 
-	if (a->err)
+	if (a->failure)
 		return;
-	utf8_escape(a->path, strlen(a->path), path, sizeof path);
+	utf8_escape(o->path, strlen(o->path), path, sizeof path);
 	puts(path);
 	if (a->caption)
-		printf("  caption: %s\n", a->caption->text);
-	if (a->clipscore)
-		printf("  CLIPScore: %.3f\n", (double)*a->clipscore);
-	for (int i = 0; i < a->n_labels; i++)
+		printf("  caption: %s\n", a->caption);
+	if (!isnan(a->clipscore))
+		printf("  CLIPScore: %.3f\n", (double)a->clipscore);
+	for (int i = 0; i < a->ranking_n; i++)
 		print_label(a, s->labels[a->order[i]], a->order[i]);
 	fflush(stdout);
 }
 
-static json_t *label_json(const struct outcome *a, const char *label, int i)
+static json_t *label_json(const struct answers *a, const char *label, int i)
 {
 	json_t *row = json_pack("{s:s}", "label", label);
 
@@ -72,27 +74,28 @@ static json_t *label_json(const struct outcome *a, const char *label, int i)
 	return row;
 }
 
-static void print_json(const struct scoring *s, const struct outcome *a)
+static void print_json(const struct scoring *s, const struct outcome *o)
 {
-	json_t *object = command_json(a), *labels = json_array();
+	const struct answers *a = o->answers;
+	json_t *object = command_json(o), *labels = json_array();
 
 	if (a->caption)
-		json_object_set_new(object, "caption", json_string(a->caption->text));
-	if (a->clipscore)
-		json_object_set_new(object, "clipscore", json_real((double)*a->clipscore));
-	for (int i = 0; i < a->n_labels; i++)
+		json_object_set_new(object, "caption", json_string(a->caption));
+	if (!isnan(a->clipscore))
+		json_object_set_new(object, "clipscore", json_real((double)a->clipscore));
+	for (int i = 0; i < a->ranking_n; i++)
 		json_array_append_new(labels, label_json(a, s->labels[a->order[i]], a->order[i]));
-	if (!a->err)
+	if (!a->failure)
 		json_object_set(object, "labels", labels);
 	json_decref(labels);
 	command_print_json(object);
 }
 
-static void done(void *ctx, const struct outcome *a)
+static void done(void *ctx, const struct outcome *o)
 {
 	const struct scoring *s = ctx;
 
-	(s->in->json ? print_json : print_text)(s, a);
+	(s->in->json ? print_json : print_text)(s, o);
 }
 
 int command_score(struct invocation *in)

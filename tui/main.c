@@ -93,27 +93,33 @@ static int read_arguments(struct invocation *in, int argc, char **argv)
 	return 0;
 }
 
-static const struct command *find_command(const char *name)
+/* The first argument that is no option may name a command; a folder of that name is opened as ./NAME. */
+static const struct command *take_command(struct invocation *in)
 {
-	for (int i = 0; i < N_COMMANDS; i++)
-		if (!strcmp(name, commands[i].name))
+	for (int i = 0; in->n_files && i < N_COMMANDS; i++)
+		if (!strcmp(in->files[0], commands[i].name)) {
+			in->files++;
+			in->n_files--;
 			return &commands[i];
+		}
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
 	struct invocation in = {0};
-	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
-	int skip = command ? 2 : 1, code;
+	const struct command *command;
+	int code;
 
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	config_init(&in.config);
 	read_settings(&in.config);
-	code = read_arguments(&in, argc - skip, argv + skip) - 1;
-	if (code < 0)
+	code = read_arguments(&in, argc - 1, argv + 1) - 1;
+	if (code < 0) {
+		command = take_command(&in);
 		code = command ? command->run(&in) : command_browse(&in);
+	}
 	config_free(&in.config);
 	fflush(stdout);
 	/* libtorch's 287 shared objects take a tenth of a second to tear down, and nothing of ours is left to do. */
