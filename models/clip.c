@@ -251,14 +251,19 @@ static tt_tensor *run_layer(const struct clip_net *net, tt_pool *p, const struct
 	return x;
 }
 
-/* All layers; of the last one only the row that is read: [B,L,d] -> [B,1,d] */
-static tt_tensor *run_tower(const struct clip_net *net, tt_pool *p, const struct tower *t, tt_tensor *x, tt_tensor *bias, bool causal, tt_tensor *row)
+/* All layers; of the last one only the row that is read: [B,L,d] -> [B,1,d]. *rows, unless NULL: what enters the last layer. */
+static tt_tensor *run_tower(const struct clip_net *net, tt_pool *p, const struct tower *t, tt_tensor *x, tt_tensor *bias, bool causal, tt_tensor *row,
+			    tt_tensor **rows)
 {
 	tt_mark start = tt_here(p);
 
 	for (int i = 0; i < t->config.layers; i++) {
-		x = run_layer(net, p, t, &t->layer[i], x, bias, causal, i == t->config.layers - 1 ? row : NULL);
-		tt_keep(p, start, &x, 1);
+		bool last = i == t->config.layers - 1;
+
+		if (last && rows)
+			*rows = x;
+		x = run_layer(net, p, t, &t->layer[i], x, bias, causal, last ? row : NULL);
+		tt_keep(p, start, (tt_tensor *[]){x, last && rows ? *rows : NULL}, 2);
 	}
 	return x;
 }
@@ -285,6 +290,11 @@ static tt_tensor *patch_rows(const struct clip_net *net, tt_pool *p, tt_tensor *
 
 tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor *pixels)
 {
+	return clip_image_features_rows(net, p, pixels, NULL);
+}
+
+tt_tensor *clip_image_features_rows(const struct clip_net *net, tt_pool *p, tt_tensor *pixels, tt_tensor **rows)
+{
 	int64_t batch = tt_size(pixels, 0), size = net->config.image_size, d = net->config.vision.hidden;
 	tt_mark start = tt_here(p);
 	tt_tensor *x, *parts[2], *first;
@@ -298,8 +308,8 @@ tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor
 	x = nn_norm(p, &net->before, x, TT_F32);
 	first = tt_full(p, 0, TT_I64, net->device, TT_SHAPE(batch));
 	tt_keep(p, start, (tt_tensor *[]){x, first}, 2);
-	x = project(net, p, &net->after, &net->vision_projection, run_tower(net, p, &net->vision, x, NULL, false, first));
-	tt_keep(p, start, &x, 1);
+	x = project(net, p, &net->after, &net->vision_projection, run_tower(net, p, &net->vision, x, NULL, false, first, rows));
+	tt_keep(p, start, (tt_tensor *[]){x, rows ? *rows : NULL}, 2);
 	return x;
 }
 
@@ -336,7 +346,7 @@ tt_tensor *clip_text_features(const struct clip_net *net, tt_pool *p, tt_tensor 
 	x = tt_cast(p, tt_embedding(p, net->tokens, ids), TT_F32);
 	x = tt_add(p, x, tt_slice(p, net->text_positions, 0, 0, tt_size(ids, 1)));
 	tt_keep(p, start, (tt_tensor *[]){x, end, bias}, 3);
-	x = project(net, p, &net->last, &net->text_projection, run_tower(net, p, &net->text, x, bias, true, end));
+	x = project(net, p, &net->last, &net->text_projection, run_tower(net, p, &net->text, x, bias, true, end, NULL));
 	tt_keep(p, start, &x, 1);
 	return x;
 }

@@ -30,6 +30,8 @@ struct clip_net *clip_net_create(const struct clip_config *config, struct nn_sou
 void clip_net_destroy(struct clip_net *net); /* not the tensors */
 /* pixels [B,3,S,S] fp32 -> [B,projection] fp32, not normalised */
 tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor *pixels);
+/* The same; *rows, unless rows is NULL: what enters the last layer, [B,1+G*G,hidden] fp32, the class row and then the patches row by row. For training. */
+tt_tensor *clip_image_features_rows(const struct clip_net *net, tt_pool *p, tt_tensor *pixels, tt_tensor **rows);
 /* ids [B,L] I64, mask [B,L] I64 (0 = ignore) or NULL -> [B,projection] fp32, not normalised */
 tt_tensor *clip_text_features(const struct clip_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *mask);
 tt_tensor *clip_logit_scale(const struct clip_net *net); /* the stored value (a logarithm), fp32, [] or [1] */

@@ -20,19 +20,20 @@ static const struct train_task *const tasks[] = {&train_bert, &train_clip, &trai
 enum { TASKS = sizeof tasks / sizeof *tasks };
 
 static const char usage[] = "usage: train all|clip|ofa|bert [options]   train into FOLDER/clip, FOLDER/ofa, FOLDER/bert\n"
-			    "       train --evaluate [options]         measure what is there\n"
+			    "       train --evaluate[=N] [options]         measure what is there\n"
 			    "  --out FOLDER    default models/picturebook\n"
 			    "  --seed N        default 1\n"
 			    "  --threads N     of libtorch, default the CPUs\n"
 			    "  --loaders N     threads that draw, default 1\n"
 			    "  --share F       of the samples, default 1: smaller for a trial\n"
 			    "  --resume        go on from the last weights saved by a run with the same options\n"
-			    "  --evaluate      print the table (after training)\n";
+			    "  --evaluate[=N]  print the table (after training), or network N's part of it\n";
 
 struct command {
 	struct train_options options;
 	const char *task; /* NULL: none */
 	bool evaluate;
+	const char *measured; /* the only network to measure; NULL: all */
 };
 
 /* 0, or -1 after a message. */
@@ -40,7 +41,7 @@ static int parse(int argc, char **argv, struct command *c)
 {
 	static const struct option known[] = {{"out", 1, NULL, 'o'},      {"seed", 1, NULL, 's'},  {"threads", 1, NULL, 't'},
 					      {"loaders", 1, NULL, 'l'},  {"share", 1, NULL, 'f'}, {"resume", 0, NULL, 'r'},
-					      {"evaluate", 0, NULL, 'e'}, {"help", 0, NULL, 'h'},  {0}};
+					      {"evaluate", 2, NULL, 'e'}, {"help", 0, NULL, 'h'},  {0}};
 	*c = (struct command){.options = {.seed = 1, .loaders = 1, .share = 1, .out = "models/picturebook"}};
 	for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
 		switch (o) {
@@ -64,6 +65,7 @@ static int parse(int argc, char **argv, struct command *c)
 			break;
 		case 'e':
 			c->evaluate = true;
+			c->measured = optarg;
 			break;
 		default:
 			fputs(usage, o == 'h' ? stdout : stderr);
@@ -114,7 +116,7 @@ static int run(const struct command *c, struct error *err)
 	}
 	if (!found)
 		return fail(err, E_USAGE, "no network is called \"%s\"; there are clip, ofa, bert and all", c->task);
-	return c->evaluate || (c->task && strcmp(c->task, "all") == 0) ? train_evaluate(c->options.out, err) : 0;
+	return c->evaluate || (c->task && strcmp(c->task, "all") == 0) ? train_evaluate(c->options.out, c->measured, err) : 0;
 }
 
 int main(int argc, char **argv)

@@ -52,6 +52,7 @@ struct train_batch {
 	int longest;      /* tokens in the longest row */
 	int64_t *ids, *mask, *types, *target;
 	float *bias;
+	int64_t *patches; /* [n, patches]: set by tasks that want it */
 };
 
 struct train_batch *train_batch_create(int n, int size, int rows, int length);
@@ -69,6 +70,9 @@ struct train_task {
 	struct train_batch *(*draw)(const void *net, const struct train_phase *phase, uint64_t seed);
 	tt_tensor *(*loss)(void *net, tt_pool *p, const struct train_batch *batch);
 };
+
+/* Tensors of this prefix only help training; they are not saved. */
+#define TRAIN_AID "training."
 
 extern const struct train_task train_clip, train_ofa, train_bert;
 
@@ -88,8 +92,15 @@ void train_loader_stop(struct train_loader *l);
 
 /* ---- train_picture.c */
 
-/* Paints the scene as a size x size network sees a picture of some aspect and resolution: pixels [3,size,size] in -1..1. */
-void train_picture(const struct scene *scene, uint64_t *rng, int size, float *pixels);
+/* Paints the scene as a size x size network sees a picture of some aspect and resolution: pixels [3,size,size] in -1..1. Returns the aspect. */
+float train_picture(const struct scene *scene, uint64_t *rng, int size, float *pixels);
+
+/* What each patch of the picture shows, of grid x grid: the kind of the thing that covers its middle, TRAIN_NOTHING, or TRAIN_UNSURE near a thing's edge. */
+enum { TRAIN_NOTHING = KIND_COUNT, TRAIN_PATCH_CLASSES, TRAIN_UNSURE = -100 };
+void train_patch_kinds(const struct scene *scene, float aspect, int grid, int64_t *out);
+/* How badly a linear head tells these kinds from the patches' vectors, rows [..., width]. From captions alone, one hint per picture instead of one per patch,
+ * shapes would take many times longer to learn. */
+tt_tensor *train_patch_loss(tt_pool *p, const struct nn_linear *head, tt_tensor *rows, const int64_t *kinds);
 
 /* ---- train_words.c: tokenizer files whose vocabulary holds every word of the grammar as one token and any other text as bytes or letters */
 
@@ -107,7 +118,7 @@ int train_write_wordpiece(const char *dir, int *n, struct error *err);
 
 /* ---- train_evaluate.c */
 
-/* Opens the three folders under dir as vramble does and prints the table of the model card. */
-int train_evaluate(const char *dir, struct error *err);
+/* Opens the three folders under dir, or only one ("ofa"; NULL: all), as vramble does and prints the table of the model card. */
+int train_evaluate(const char *dir, const char *only, struct error *err);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "models/picturebook/measure.h"
 #include "models/picturebook/nli.h"
@@ -65,7 +66,7 @@ static int nli_rows(struct model *m, struct error *err)
 	return 0;
 }
 
-int train_evaluate(const char *dir, struct error *err)
+int train_evaluate(const char *dir, const char *only, struct error *err)
 {
 	static const struct {
 		const char *name;
@@ -73,6 +74,8 @@ int train_evaluate(const char *dir, struct error *err)
 	} parts[] = {{"clip", clip_rows}, {"ofa", caption_rows}, {"bert", nli_rows}};
 	printf("| held-out scenes and pairs, weights as stored | right |\n|---|---|\n");
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		if (only && strcmp(only, parts[i].name) != 0)
+			continue;
 		struct model *m = open_model(dir, parts[i].name, err);
 		int status = m ? parts[i].rows(m, err) : -1;
 		model_close(m);

@@ -114,5 +114,6 @@ void train_batch_free(struct train_batch *b)
 	free(b->types);
 	free(b->target);
 	free(b->bias);
+	free(b->patches);
 	free(b);
 }

@@ -105,11 +105,14 @@ static uint16_t half_of(float value)
 
 static int save(struct run *r, struct error *err)
 {
-	int n = r->source.n_made;
-	struct checkpoint_tensor *tensors = xcalloc((size_t)n, sizeof *tensors);
-	for (int i = 0; i < n; i++) {
+	int n = 0;
+	struct checkpoint_tensor *tensors = xcalloc((size_t)r->source.n_made, sizeof *tensors);
+	for (int i = 0; i < r->source.n_made; i++) {
 		const struct nn_made *m = &r->source.made[i];
-		struct checkpoint_tensor *t = &tensors[i];
+		struct checkpoint_tensor *t = &tensors[n];
+		if (strncmp(m->name, TRAIN_AID, strlen(TRAIN_AID)) == 0)
+			continue;
+		n++;
 		uint16_t *half = xmalloc(count_of(m) * sizeof *half);
 		for (size_t j = 0; j < count_of(m); j++)
 			half[j] = half_of(r->average[i][j]);
@@ -238,7 +241,7 @@ static int open_run(struct run *r, struct error *err)
 	r->source.pool = tt_pool_create(TT_TRAIN);
 	r->source.compute = tt_cpu_has_bf16() ? TT_BF16 : TT_F32;
 	r->source.device = TT_CPU;
-	r->source.std = 0.02;
+	r->source.std = 0.04; /* about half of 1 / sqrt(width) for these widths */
 	r->work = tt_pool_create(TT_TRAIN);
 	tt_seed(r->options->seed);
 	if (build(r, err) < 0)

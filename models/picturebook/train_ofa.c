@@ -7,7 +7,7 @@
 
 #include "models/ofa.h"
 
-enum { PAD = 1, IGNORE = -100, PROMPT_MAX = 32, TOKENS_MAX = 32, IMAGE_SIZE = 96 };
+enum { PAD = 1, IGNORE = -100, PROMPT_MAX = 32, TOKENS_MAX = 32, IMAGE_SIZE = 96, STRIDE = 16, FEATURES = 1024 };
 
 static const char prompt_text[] = " what does the image describe?";
 
@@ -63,6 +63,7 @@ static const char config[] = "{\n"
 struct captioner {
 	struct bpe *bpe;
 	struct ofa_net *net;
+	struct nn_linear patch_kinds; /* see train_patch_loss */
 	int64_t prompt[PROMPT_MAX];
 	int n_prompt;
 };
@@ -106,6 +107,7 @@ static void *open_net(const char *dir, struct nn_source *source, struct error *e
 	}
 	c->n_prompt = train_tokens(c->bpe, prompt_text, c->prompt, PROMPT_MAX);
 	c->net = ofa_net_create(&parsed, source);
+	c->patch_kinds = nn_linear_open(source, TRAIN_AID "patch_kinds", FEATURES, TRAIN_PATCH_CLASSES, true);
 	if (nn_finish(source, "OFA", err) < 0) {
 		close_net(c);
 		return NULL;
@@ -132,11 +134,14 @@ static struct train_batch *draw(const void *net, const struct train_phase *phase
 	const struct captioner *c = net;
 	struct train_batch *b = train_batch_create(phase->batch, phase->size, phase->batch, TOKENS_MAX);
 	struct scene_split split = {.part = SCENE_TRAIN};
+	int grid = b->size / STRIDE;
+	b->patches = xcalloc((size_t)b->n * (size_t)grid * (size_t)grid, sizeof *b->patches);
 	memcpy(split.weight, phase->things, sizeof split.weight);
 	for (int i = 0; i < b->n; i++) {
 		struct scene scene;
 		scene_random(&scene, scene_next(&seed), &split);
-		train_picture(&scene, &seed, b->size, b->pixels + (size_t)i * 3 * (size_t)b->size * (size_t)b->size);
+		float aspect = train_picture(&scene, &seed, b->size, b->pixels + (size_t)i * 3 * (size_t)b->size * (size_t)b->size);
+		train_patch_kinds(&scene, aspect, grid, b->patches + i * grid * grid);
 		put_caption(c, &scene, b, i);
 	}
 	return b;
@@ -150,11 +155,13 @@ static tt_tensor *loss(void *net, tt_pool *p, const struct train_batch *b)
 	tt_tensor *prompt = tt_from_i64(p, c->prompt, TT_SHAPE(1, c->n_prompt));
 	tt_tensor *ids = tt_slice(p, tt_from_i64(p, b->ids, TT_SHAPE(b->n, b->length)), 1, 0, b->longest);
 	tt_tensor *target = tt_slice(p, tt_from_i64(p, b->target, TT_SHAPE(b->n, b->length)), 1, 0, b->longest);
-	if (ofa_encode(c->net, p, pixels, tt_expand(p, prompt, TT_SHAPE(b->n, c->n_prompt)), false, &memory) < 0)
+	if (ofa_encode(c->net, p, pixels, tt_expand(p, prompt, TT_SHAPE(b->n, c->n_prompt)), true, &memory) < 0)
 		return NULL;
 	tt_tensor *logits = ofa_decode(c->net, p, &memory, ids);
 	logits = tt_reshape(p, logits, TT_SHAPE(-1, tt_size(logits, 2)));
-	return tt_cross_entropy(p, logits, tt_reshape(p, target, TT_SHAPE(-1)), IGNORE, 0.02);
+	tt_tensor *words = tt_cross_entropy(p, logits, tt_reshape(p, target, TT_SHAPE(-1)), IGNORE, 0.02);
+	tt_tensor *patches = train_patch_loss(p, &c->patch_kinds, tt_permute(p, memory.features, TT_SHAPE(0, 2, 3, 1)), b->patches);
+	return tt_add(p, words, tt_scale(p, patches, 0.5));
 }
 
 const struct train_task train_ofa = {
@@ -163,7 +170,7 @@ const struct train_task train_ofa = {
 		 .weight_decay = 0.05,
 		 .average = 0.999,
 		 .warmup = 300,
-		 .phases = {{80000, 64, 64, {6, 3, 1}}, {300000, 64, IMAGE_SIZE, {3, 4, 3}}}},
+		 .phases = {{80000, 64, 64, {4, 3, 2}}, {110000, 64, IMAGE_SIZE, {3, 4, 3}}}},
 	.write_files = write_files,
 	.open = open_net,
 	.close = close_net,

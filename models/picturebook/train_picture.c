@@ -18,7 +18,7 @@ static void paint_scaled_down(const struct scene *scene, uint64_t *rng, float as
 	free(large);
 }
 
-void train_picture(const struct scene *scene, uint64_t *rng, int size, float *pixels)
+float train_picture(const struct scene *scene, uint64_t *rng, int size, float *pixels)
 {
 	size_t plane = (size_t)size * (size_t)size;
 	uint8_t *rgb = xmalloc(plane * 3);
@@ -33,4 +33,35 @@ void train_picture(const struct scene *scene, uint64_t *rng, int size, float *pi
 			pixels[(size_t)c * plane + i] = (float)rgb[i * 3 + (size_t)c] * gain - 1;
 	}
 	free(rgb);
+	return aspect;
+}
+
+static int64_t patch_kind(const struct scene *scene, float x, float y)
+{
+	int64_t kind = TRAIN_NOTHING;
+	for (int i = 0; i < scene->n_things; i++) {
+		const struct scene_thing *t = &scene->things[i];
+		float away = fmaxf(fabsf(x - t->x), fabsf(y - t->y)) / (t->size / 2);
+		if (away < 0.8f)
+			return (int64_t)t->kind;
+		if (away < 1.15f)
+			kind = TRAIN_UNSURE;
+	}
+	return kind;
+}
+
+void train_patch_kinds(const struct scene *scene, float aspect, int grid, int64_t *out)
+{
+	for (int i = 0; i < grid * grid; i++) {
+		float x = ((float)(i % grid) + 0.5f) / (float)grid - 0.5f, y = ((float)(i / grid) + 0.5f) / (float)grid - 0.5f;
+		out[i] = patch_kind(scene, aspect > 1 ? x * aspect : x, aspect > 1 ? y : y / aspect);
+	}
+}
+
+tt_tensor *train_patch_loss(tt_pool *p, const struct nn_linear *head, tt_tensor *rows, const int64_t *kinds)
+{
+	const int64_t width = tt_size(rows, tt_ndim(rows) - 1), patches = width > 0 ? tt_count(rows) / width : 0;
+	rows = tt_cast(p, tt_reshape(p, rows, TT_SHAPE(patches, width)), tt_cpu_has_bf16() ? TT_BF16 : TT_F32);
+	tt_tensor *logits = nn_linear(p, head, rows);
+	return tt_cross_entropy(p, logits, tt_from_i64(p, kinds, TT_SHAPE(patches)), TRAIN_UNSURE, 0);
 }
