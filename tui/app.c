@@ -22,7 +22,6 @@
 enum {
 	BUSY_TICK_MS = 100,      /* spinner */
 	IDLE_TICK_MS = 1000,     /* clock and memory */
-	AUTO_RUN_PICTURES = 300, /* folders up to this size are answered without being asked */
 };
 
 int64_t app_now(void)
@@ -339,7 +338,7 @@ int app_run(struct config *config, char *const *paths, int n)
 	app_apply_labels(&a, &a.labels);
 	engine_start(a.engine);
 	a.gauge = gauge_start(config->device, 2.0);
-	a.run_all = catalog_total(a.catalog) <= AUTO_RUN_PICTURES;
+	a.undecided = true;
 	loop(&a);
 	terminal_stop();
 	close_all(&a);

@@ -57,9 +57,11 @@ struct app {
 	int label_top;       /* first label shown in the answers */
 	int64_t asked;       /* id for which answers were asked last as the selected one; -1 */
 	int64_t select_due;  /* ms when the selection is to be asked for; 0 = not due */
+	bool moved;                 /* the user chose the selection: it stays on its picture while names come in */
 	int64_t selected_at; /* ms of the last move */
 	bool run_all;        /* the whole folder is being answered */
 	int run_total;       /* pictures of that run, for the progress bar */
+	bool undecided;             /* whether to answer the folder unasked: known when its size is */
 	int submitted;       /* ids below were submitted by the run */
 	enum catalog_order order;
 

@@ -8,6 +8,7 @@
 #include "tui/library.h"
 
 enum {
+	AUTO_RUN_PICTURES = 300, /* folders up to this size are answered without being asked */
 	SETTLE_MS = 40, /* a moving selection is asked for only when it rests this long */
 };
 
@@ -109,6 +110,7 @@ static void submit_new(struct app *a, uint32_t id)
 void app_run_folder(struct app *a)
 {
 	a->run_total = 0;
+	a->undecided = false;
 	if (!catalog_marked(a->catalog)) {
 		a->run_all = true;
 		a->submitted = 0;
@@ -125,6 +127,10 @@ void app_run_folder(struct app *a)
 
 void app_feed_run(struct app *a)
 {
+	if (a->undecided && !catalog_scanning(a->catalog)) {
+		a->undecided = false;
+		a->run_all = catalog_total(a->catalog) <= AUTO_RUN_PICTURES;
+	}
 	if (!a->run_all || a->submitted >= catalog_total(a->catalog))
 		return;
 	for (; a->submitted < catalog_total(a->catalog); a->submitted++)

@@ -67,8 +67,6 @@ static void take_answer(struct app *a, struct event *e)
 
 	if (e->kind == EV_CAPTION)
 		log_caption(a, e);
-	if (e->kind == EV_FAILED && selected)
-		app_say(a, ROLE_ERROR, "%s", e->err->text);
 	if (!catalog_apply(a->catalog, e, NULL))
 		return;
 	app_touch(a, PANEL_BROWSER);
@@ -114,8 +112,11 @@ static void take_names(struct app *a)
 		return;
 	if (catalog_problem(a->catalog))
 		app_say(a, ROLE_ERROR, "%s", catalog_problem(a->catalog));
-	/* New names move rows; the selection stays on its picture. */
-	app_select(a, selected >= 0 ? catalog_picture(a->catalog, (uint32_t)selected)->row : 0);
+	/* New names move rows. The selection stays on its picture, or at the top where nobody has chosen one. */
+	if (!a->moved && catalog_selected(a->catalog) < 0)
+		app_select(a, 0);
+	else
+		app_select(a, selected >= 0 ? catalog_picture(a->catalog, (uint32_t)selected)->row : 0);
 }
 
 void app_take_events(struct app *a)

@@ -28,6 +28,18 @@ static int next = 1; /* numbers from here on were never defined */
 
 /* ---- nearest colours ------------------------------------------------------------------------------------------------------------------------ */
 
+static int range; /* of colours; see colour_set_range */
+
+void colour_set_range(int n)
+{
+	range = n;
+}
+
+bool colour_any(void)
+{
+	return range > 0;
+}
+
 static int red(int rgb)
 {
 	return rgb >> 16 & 255;
@@ -81,9 +93,9 @@ static int to_curses(int rgb)
 {
 	if (rgb < 0)
 		return NO_COLOUR;
-	if (COLORS > 256)
+	if (range > 256)
 		return rgb;
-	return COLORS == 256 ? nearest_256(rgb) : nearest_named(rgb, COLORS >= 16 ? 16 : 8);
+	return range == 256 ? nearest_256(rgb) : nearest_named(rgb, range >= 16 ? 16 : 8);
 }
 
 /* ---- pairs ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -152,9 +164,9 @@ static int use_pair(int foreground, int background)
 
 int colour_pair_raw(int foreground, int background)
 {
-	if (!has_colors() || (foreground < 0 && background < 0))
+	if (!colour_any() || (foreground < 0 && background < 0))
 		return 0;
-	if (COLORS > 256) { /* direct colour; the values 0 to 7 would mean the palette */
+	if (range > 256) { /* direct colour; the values 0 to 7 would mean the palette */
 		foreground = foreground >= 0 && foreground < 8 ? 8 : foreground;
 		background = background >= 0 && background < 8 ? 8 : background;
 	}

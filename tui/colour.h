@@ -12,6 +12,8 @@
 #ifndef TUI_COLOUR_H
 #define TUI_COLOUR_H
 
+#include <stdbool.h>
+
 /* A colour pair for two RGB values (0xRRGGBB, -1 = the terminal's default), in the nearest colours the terminal has. Counted: colour_free once for each
  * call. Returns the extended pair number; 0, the terminal's defaults, when there are no colours or no pairs left. */
 int colour_pair(int foreground, int background);
@@ -20,6 +22,11 @@ int colour_pair_raw(int foreground, int background);
 void colour_free(int pair); /* 0 is fine */
 /* Forgets all pairs; for before curses is started again. */
 void colour_forget(void);
+
+/* The terminal's own numbers go from 0 to n - 1 (8, 16, 256), or are RGB (1 << 24). 0, and so at first: no
+ * colours. To be called before any pair is asked for. */
+void colour_set_range(int n);
+bool colour_any(void); /* false: attributes only */
 
 /* Of the 16 named colours, in the order of the palette (black, red, …, bright-white); xterm's defaults as 0xRRGGBB. */
 extern const int colour_palette[16];

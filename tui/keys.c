@@ -134,7 +134,7 @@ static void act_sort(struct app *a, int step)
 static void act_cancel(struct app *a, int unused)
 {
 	engine_cancel_all(a->engine);
-	a->run_all = false;
+	a->run_all = a->undecided = false;
 	a->asked = -1;
 	app_say(a, ROLE_STATUS, "cancelled; x answers the rest");
 }
@@ -414,6 +414,7 @@ static void mouse(struct app *a)
 
 	if (getmouse(&m) != OK || a->mode != MODE_BROWSE)
 		return;
+	a->moved = true;
 	if (m.bstate & BUTTON4_PRESSED || m.bstate & BUTTON5_PRESSED) {
 		int step = m.bstate & BUTTON4_PRESSED ? -1 : 1, panel = layout_at(&a->layout, m.y, m.x);
 
@@ -450,6 +451,7 @@ static bool swallow_answer(void)
 
 static void take_key(struct app *a, int key)
 {
+	a->moved = true;
 	if (a->layout.too_small) /* nothing is seen, so nothing is done */
 		a->quit = key == 'q' || key == CTRL_C;
 	else if (a->mode == MODE_HELP)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "tui/colour.h"
 #include "tui/direct.h"
 
 enum { PROBE_MS = 300 };
@@ -260,18 +261,19 @@ static void define_other_keys(void)
 
 static void fit_colour_to_curses(struct terminal *t)
 {
+	static const int numbers[] = {0, 8, 16, 256, 1 << 24};
+
 	if (!has_colors() || t->colour == COLOUR_MONO) {
 		t->colour = COLOUR_MONO;
 		return;
 	}
 	start_color();
 	use_default_colors();
-	if (t->colour == COLOUR_DIRECT)
-		return;
-	if (COLORS < 256 && t->colour > COLOUR_16)
+	if (t->colour != COLOUR_DIRECT && COLORS < 256 && t->colour > COLOUR_16)
 		t->colour = COLORS >= 16 ? COLOUR_16 : COLOUR_8;
-	if (COLORS < 16 && t->colour > COLOUR_8)
+	if (t->colour != COLOUR_DIRECT && COLORS < 16 && t->colour > COLOUR_8)
 		t->colour = COLOUR_8;
+	colour_set_range(numbers[t->colour]);
 }
 
 /* ncurses takes a whole compiled entry from TERMINFO; children must not inherit it. */

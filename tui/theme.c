@@ -188,7 +188,7 @@ struct theme *theme_load(const char *name, struct error *err)
 	t->name = xstrdup(name);
 	set_plain(t);
 	/* Without colours a theme's attributes would lean on colours that are not there. */
-	result = has_colors() ? read_theme(t, f, path, err) : 0;
+	result = colour_any() ? read_theme(t, f, path, err) : 0;
 	fclose(f);
 	free(path);
 	if (result < 0) {

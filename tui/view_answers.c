@@ -111,9 +111,9 @@ static bool draw_problem(const struct app *a, const struct catalog_picture *p, c
 	int lines;
 
 	if (p->status == PICTURE_UNSUPPORTED)
-		text = "not read: JPEG, PNG, BMP and GIF are";
-	else if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
-		text = p->answers->failure;
+		text = "no answers: the picture is not read";
+	else if (p->status == PICTURE_FAILED && p->answers && p->answers->failure) /* which the picture's panel tells when there is no picture */
+		text = p->answers->info.width ? p->answers->failure : "no answers: the picture could not be read";
 	if (!text)
 		return false;
 	lines = draw_wrapped(&a->canvas, in->top, in->left + 1, in->width - 2, in->height - 2, ROLE_FAILED, text, false);

@@ -412,6 +412,18 @@ bool pty_cell_is_coloured(struct pty *p, int row, int column)
 	return !VTERM_COLOR_IS_DEFAULT_BG(&cell.bg);
 }
 
+bool pty_has_colour(struct pty *p)
+{
+	for (int i = 0; i < p->rows * p->columns; i++) {
+		VTermScreenCell cell;
+
+		vterm_screen_get_cell(p->screen, (VTermPos){i / p->columns, i % p->columns}, &cell);
+		if (!VTERM_COLOR_IS_DEFAULT_BG(&cell.bg) || !VTERM_COLOR_IS_DEFAULT_FG(&cell.fg))
+			return true;
+	}
+	return false;
+}
+
 size_t pty_bytes(const struct pty *p)
 {
 	return p->output.length;
