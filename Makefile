@@ -191,9 +191,9 @@ BENCHES := $(if $(filter 0,$(SCREEN)),$(filter-out %/bench_screen,$(BENCHES)),$(
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(call obj,tests/bench/measure.c) $(TORCH_LINK)
 	$(link)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
-$(BUILD)/tests/bench/bench_screen: $(call obj,tests/bench/bench_screen.c tests/bench/measure.c) $(CORE_LIB)
+$(BUILD)/tests/bench/bench_screen: $(call obj,tests/bench/bench_screen.c tests/bench/measure.c) $(SUPPORT_LIB) $(BOOK_LIB) $(CORE_LIB)
 	$(link)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lvterm -lutil $(CORE_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lvterm -lutil $(TEXT_LIBS) $(CORE_LIBS)
 
 # The fake models as the program can load them: VRAMBLE_LIBRARY=$(BUILD)/tests/libfake-models.so
 FAKE_SO := $(BUILD)/tests/libfake-models.so

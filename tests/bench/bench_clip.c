@@ -80,7 +80,7 @@ static void bench_folder(const struct bench_arguments *args)
 	for (int i = 0; i < tries; i++)
 		series_add(&rates, n / run_folder(e, files, n));
 	bench_tell("images_per_s", series_quantile(&rates, 0.5));
-	bench_tell("peak_bytes", (double)bench_peak_bytes());
+	bench_tell("peak_mb", (double)bench_peak_bytes() / 1e6);
 	engine_destroy(e);
 	series_free(&rates);
 	for (int i = 0; i < n; i++)

@@ -153,7 +153,7 @@ def bench_folder(model, files, options):
 	run_folder(model, files[:2 * options.batch], options)
 	seconds = sorted(run_folder(model, files, options) for _ in range(options.tries or 3))
 	print("images_per_s", len(files) / seconds[len(seconds) // 2])
-	print("peak_bytes", peak_bytes())
+	print("peak_mb", peak_bytes() / 1e6)
 
 
 def tower_flops():
