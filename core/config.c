@@ -357,7 +357,8 @@ int config_read(struct config *c, const char *path, void (*warn)(void *ctx, cons
 	for (int number = 1; errno = 0, (length = getline(&line, &size, f)) >= 0; number++) {
 		struct error bad;
 
-		if (memchr(line, '\0', (size_t)length) ? fail(&bad, E_USAGE, "holds a zero byte: not a text file") < 0 : read_line(c, line, &bad) < 0) {
+		if (memchr(line, '\0', (size_t)length) ? fail(&bad, E_USAGE, "holds a zero byte: not a text file") < 0
+						       : read_line(c, line, &bad) < 0) {
 			fail_prefix(&bad, "%s:%d", path, number);
 			warn(ctx, bad.text);
 		}

@@ -21,18 +21,18 @@ struct config {
 	char *log;                    /* owned; file; NULL: the state folder */
 	char *colour;                 /* owned; "auto", "direct", "256", "16", "8", "mono" */
 	int device, threads, loaders;
-	double cell_aspect;           /* width / height of a character cell; 0: ask the terminal */
+	double cell_aspect; /* width / height of a character cell; 0: ask the terminal */
 	struct engine_settings settings;
 	struct image_limits limits;
 };
 
 struct config_row {
 	const char *key;
-	const char *argument;         /* "DIR", "N", … for --help */
-	const char *help;             /* one line */
+	const char *argument; /* "DIR", "N", … for --help */
+	const char *help;     /* one line */
 };
 
-void config_init(struct config *c);   /* defaults */
+void config_init(struct config *c); /* defaults */
 void config_free(struct config *c);
 /* Sets one key from text; an error names key, value and what is accepted, or the nearest known key. */
 int config_set(struct config *c, const char *key, const char *value, struct error *err);

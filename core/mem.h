@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 void *xmalloc(size_t size);
-void *xcalloc(size_t count, size_t size);            /* zeroed; the product is checked for overflow */
+void *xcalloc(size_t count, size_t size); /* zeroed; the product is checked for overflow */
 void *xrealloc(void *old, size_t count, size_t size);
 char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t max);

@@ -36,21 +36,21 @@ struct model_control {
 
 struct model_info {
 	enum model_kind kind;
-	char architecture[32];   /* "clip", "ofa", "bert" */
-	char name[128];          /* the directory's last part */
-	char precision[16];      /* dtype of the weights on disk: "fp32", "fp16", "bf16", "mixed" */
-	int64_t parameters;      /* unique values */
-	int64_t weight_bytes;    /* of those values on disk */
+	char architecture[32]; /* "clip", "ofa", "bert" */
+	char name[128];        /* the directory's last part */
+	char precision[16];    /* dtype of the weights on disk: "fp32", "fp16", "bf16", "mixed" */
+	int64_t parameters;    /* unique values */
+	int64_t weight_bytes;  /* of those values on disk */
 	int tensors;
-	int image_size;          /* the model's own, pixels; 0 for text models */
-	int image_step;          /* image_size may be changed in steps of this; 0: fixed */
-	int image_max;           /* largest image size the position table allows */
-	int embed_size;          /* of the shared space (MODEL_SCORES) */
-	int context;             /* longest text in tokens */
+	int image_size; /* the model's own, pixels; 0 for text models */
+	int image_step; /* image_size may be changed in steps of this; 0: fixed */
+	int image_max;  /* largest image size the position table allows */
+	int embed_size; /* of the shared space (MODEL_SCORES) */
+	int context;    /* longest text in tokens */
 	int vocabulary;
-	int layers[2];           /* image/encoder, text/decoder */
+	int layers[2]; /* image/encoder, text/decoder */
 	int width[2];
-	char notes[256];         /* e.g. the label order and where it comes from */
+	char notes[256]; /* e.g. the label order and where it comes from */
 };
 
 /* A prepared picture: CHW fp32, owned by whoever holds it; free(pixels). */
@@ -60,20 +60,20 @@ struct pixels {
 };
 
 struct caption_options {
-	int beams;               /* 1 = greedy */
-	int max_length;          /* tokens without bos; 0 = the model's own */
-	int min_length;          /* 0 = the model's own */
-	int no_repeat_ngram;     /* -1 = the model's own */
-	double length_penalty;   /* < 0 = the model's own */
+	int beams;             /* 1 = greedy */
+	int max_length;        /* tokens without bos; 0 = the model's own */
+	int min_length;        /* 0 = the model's own */
+	int no_repeat_ngram;   /* -1 = the model's own */
+	double length_penalty; /* < 0 = the model's own */
 	/* Called on the lane as tokens settle (are shared by all live beams): the caption so far for picture `row` of the batch. May be NULL. */
 	void (*on_text)(void *ctx, int row, const char *text, int tokens);
 	void *ctx;
 };
 
 struct caption {
-	char text[512];          /* post-processed, UTF-8 */
-	int tokens;              /* generated, with eos */
-	float score;             /* mean log-probability per token */
+	char text[512]; /* post-processed, UTF-8 */
+	int tokens;     /* generated, with eos */
+	float score;    /* mean log-probability per token */
 };
 
 struct text_pair {
@@ -93,9 +93,9 @@ struct memory_reading {
 };
 
 struct device_info {
-	char name[96];           /* "CPU, 2 threads, bf16", "cuda:0 NVIDIA H200" */
-	bool bf16, fp16;         /* worth offering here */
-	double blas_gflops;      /* measured on a CPU; 0 unknown */
+	char name[96];      /* "CPU, 2 threads, bf16", "cuda:0 NVIDIA H200" */
+	bool bf16, fp16;    /* worth offering here */
+	double blas_gflops; /* measured on a CPU; 0 unknown */
 };
 
 enum { MODEL_LIBRARY_ABI = 1 };
@@ -103,21 +103,22 @@ enum { MODEL_LIBRARY_ABI = 1 };
 struct model;
 
 struct model_library {
-	int abi;                                                     /* MODEL_LIBRARY_ABI */
+	int abi; /* MODEL_LIBRARY_ABI */
 
 	/* Once, first of all, on any one thread. threads: intra-op, 0 = CPUs we may use. */
 	int (*start)(int threads, struct error *err);
-	const char *(*version)(void);                                /* "libtorch 1.13.1"; any thread */
-	int (*devices)(void);                                        /* CUDA devices; any thread after start */
-	int (*device)(int device, struct device_info *out);          /* any thread after start */
+	const char *(*version)(void);                       /* "libtorch 1.13.1"; any thread */
+	int (*devices)(void);                               /* CUDA devices; any thread after start */
+	int (*device)(int device, struct device_info *out); /* any thread after start */
 
 	/* Reads config.json and the headers of the weights, loads nothing. Any thread, also before start. */
 	int (*inspect)(const char *dir, struct model_info *out, struct error *err);
 
 	/* Opens the model directory dir (Hugging Face layout). owner: this model's line in memory_reading. The error names everything that is missing. */
-	struct model *(*open)(const char *dir, int device, enum precision precision, int owner, const struct model_control *control, struct error *err);
-	void (*close)(struct model *m);                              /* NULL is fine */
-	const struct model_info *(*info)(const struct model *m);     /* borrowed; any thread */
+	struct model *(*open)(const char *dir, int device, enum precision precision, int owner, const struct model_control *control,
+			      struct error *err);
+	void (*close)(struct model *m);                          /* NULL is fine */
+	const struct model_info *(*info)(const struct model *m); /* borrowed; any thread */
 	/* The precision in use after AUTO and what the device can do were weighed; any thread. */
 	enum precision (*precision)(const struct model *m);
 	/* Re-reads the weights in another precision; on failure the model keeps the old one. */
@@ -127,22 +128,24 @@ struct model_library {
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
 
 	/* MODEL_SCORES: n prepared pictures of equal shape, or n texts, to unit vectors out[n][embed_size]. */
-	int (*embed_images)(struct model *m, const struct pixels *const *pictures, int n, float *out, const struct model_control *control, struct error *err);
+	int (*embed_images)(struct model *m, const struct pixels *const *pictures, int n, float *out, const struct model_control *control,
+			    struct error *err);
 	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, const struct model_control *control, struct error *err);
-	float (*logit_scale)(const struct model *m);                 /* exp of the stored value; any thread */
+	float (*logit_scale)(const struct model *m); /* exp of the stored value; any thread */
 
 	/* MODEL_CAPTION: n prepared pictures of equal shape to out[n]. */
 	int (*caption)(struct model *m, const struct pixels *const *pictures, int n, const struct caption_options *options, struct caption *out,
 		       const struct model_control *control, struct error *err);
 
 	/* MODEL_NLI: n pairs to out[n]. Texts are taken literally: "[SEP]" in a label is text. */
-	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, const struct model_control *control, struct error *err);
+	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, const struct model_control *control,
+			struct error *err);
 
 	/* Any thread; never waits for a lane. */
 	void (*memory)(int device, struct memory_reading *out);
 	void (*memory_reset_peak)(int device);
-	void (*memory_set_cap)(int device, int64_t bytes);           /* 0 lifts it; refuses further allocations, which fail with E_MEMORY */
-	void (*memory_trim)(int device);                             /* gives cached blocks back */
+	void (*memory_set_cap)(int device, int64_t bytes); /* 0 lifts it; refuses further allocations, which fail with E_MEMORY */
+	void (*memory_trim)(int device);                   /* gives cached blocks back */
 };
 
 #endif

@@ -14,26 +14,26 @@ enum checkpoint_dtype { CKPT_F32, CKPT_F16, CKPT_BF16, CKPT_F64, CKPT_I64, CKPT_
 enum { CKPT_MAX_DIMS = 8 };
 
 struct checkpoint_tensor {
-	const char *name;                /* borrowed from the checkpoint */
+	const char *name; /* borrowed from the checkpoint */
 	enum checkpoint_dtype dtype;
-	int ndim;                        /* 0 for a scalar */
+	int ndim; /* 0 for a scalar */
 	int64_t shape[CKPT_MAX_DIMS];
-	int64_t count;                   /* elements */
+	int64_t count; /* elements */
 	int64_t bytes;
-	const void *data;                /* row-major, little-endian; aligned to the dtype's size (a misaligned file is copied once) */
+	const void *data; /* row-major, little-endian; aligned to the dtype's size (a misaligned file is copied once) */
 };
 
 struct checkpoint;
 
 /* dir: a folder holding model.safetensors, or the path of one .safetensors file. */
 struct checkpoint *checkpoint_open(const char *path, struct error *err);
-void checkpoint_close(struct checkpoint *c);                                        /* NULL is fine */
+void checkpoint_close(struct checkpoint *c);                                                   /* NULL is fine */
 const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name); /* NULL if absent */
 int checkpoint_size(const struct checkpoint *c);
-const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, int i);   /* in file order */
-int64_t checkpoint_bytes(const struct checkpoint *c);                               /* of all tensors */
-const char *checkpoint_path(const struct checkpoint *c);                            /* for messages */
-const char *checkpoint_dtype_name(enum checkpoint_dtype dtype);                     /* "F32", as in the file */
+const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, int i); /* in file order */
+int64_t checkpoint_bytes(const struct checkpoint *c);                             /* of all tensors */
+const char *checkpoint_path(const struct checkpoint *c);                          /* for messages */
+const char *checkpoint_dtype_name(enum checkpoint_dtype dtype);                   /* "F32", as in the file */
 /* Tells the kernel that t was used up (converted): its pages leave our resident memory and are read again when touched. */
 void checkpoint_forget(const struct checkpoint *c, const struct checkpoint_tensor *t);
 

@@ -16,7 +16,7 @@ struct clip_config {
 	struct clip_tower_config vision, text;
 	int image_size, patch_size;
 	int vocabulary, context;
-	int eos_token;           /* 2 means: pool at the first maximum of the ids (old configs) */
+	int eos_token; /* 2 means: pool at the first maximum of the ids (old configs) */
 	int projection;
 };
 

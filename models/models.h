@@ -16,17 +16,17 @@ struct model {
 	const struct model_ops *ops;
 	struct model_info info;
 	char *dir;
-	struct checkpoint *file;      /* mapped weights; the fp32 ones are used in place */
+	struct checkpoint *file; /* mapped weights; the fp32 ones are used in place */
 	tt_pool *weights, *work;
-	enum precision precision;     /* in use; never AUTO */
+	enum precision precision; /* in use; never AUTO */
 	int device, owner;
-	bool lost;                    /* no weights: a change of precision freed the old ones and found no memory for any */
+	bool lost; /* no weights: a change of precision freed the old ones and found no memory for any */
 };
 
 struct model_ops {
-	const char *architecture;     /* config.json's model_type: "clip", "ofa", "bert" */
+	const char *architecture; /* config.json's model_type: "clip", "ofa", "bert" */
 	enum model_kind kind;
-	size_t size;                  /* of the network's own struct, allocated zeroed by models.c */
+	size_t size; /* of the network's own struct, allocated zeroed by models.c */
 	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
 	 * m->file is open). No libtorch. On failure finish is called. */
 	int (*configure)(struct model *m, const json_t *config, struct error *err);
@@ -35,7 +35,7 @@ struct model_ops {
 	int (*load)(struct model *m, const struct model_control *control, struct error *err);
 	void (*finish)(struct model *m); /* frees what configure made */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
-	int (*embed_images)(struct model *m, tt_tensor *pixels, float *out, struct error *err);       /* pixels [n,3,H,W] fp32 CPU, in m->work */
+	int (*embed_images)(struct model *m, tt_tensor *pixels, float *out, struct error *err); /* pixels [n,3,H,W] fp32 CPU, in m->work */
 	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, struct error *err);
 	float (*logit_scale)(const struct model *m);
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);

@@ -19,17 +19,17 @@
 
 /* How a tensor starts when it is made rather than read. */
 enum nn_init {
-	NN_NORMAL,  /* normal(0, std) */
+	NN_NORMAL, /* normal(0, std) */
 	NN_ZEROS,
 	NN_ONES,
-	NN_FAN_OUT, /* convolution: normal(0, sqrt(2 / (out * kh * kw))), He et al. 2015 */
+	NN_FAN_OUT,     /* convolution: normal(0, sqrt(2 / (out * kh * kw))), He et al. 2015 */
 	NN_TEMPERATURE, /* ln(1/0.07): CLIP's first logit scale, Radford et al. 2021 */
 };
 
 struct nn_made {
 	char *name;
-	tt_tensor *tensor;   /* F32; a parameter when `trained` */
-	bool trained;        /* false: a running statistic */
+	tt_tensor *tensor; /* F32; a parameter when `trained` */
+	bool trained;      /* false: a running statistic */
 };
 
 struct nn_source {
@@ -41,16 +41,17 @@ struct nn_source {
 	double std;                     /* for NN_NORMAL */
 	struct nn_made *made;           /* what was initialised, in order */
 	int n_made;
-	struct buffer problems;         /* "name: missing", "name: [2,3] instead of [2,4]" … */
+	struct buffer problems; /* "name: missing", "name: [2,3] instead of [2,4]" … */
 	int n_problems;
 	void (*progress)(void *ctx, int64_t done, int64_t total);
 	void *ctx;
-	int64_t done;                   /* bytes read so far */
-	int64_t values;                 /* elements handed out so far */
+	int64_t done;   /* bytes read so far */
+	int64_t values; /* elements handed out so far */
 };
 
 /* A matrix or table, in source.compute. name is printf-like after shape: nn_weight(s, NN_NORMAL, TT_SHAPE(out, in), "%s.weight", prefix). */
-tt_tensor *nn_weight(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+tt_tensor *nn_weight(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 /* As nn_weight, kept in fp32: norms, scalars, running statistics, bias tables. */
 tt_tensor *nn_weight_f32(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
@@ -70,7 +71,7 @@ struct nn_linear {
 	int64_t out;
 };
 struct nn_norm {
-	tt_tensor *w, *b;  /* [d] fp32 */
+	tt_tensor *w, *b; /* [d] fp32 */
 	double eps;
 };
 
@@ -80,8 +81,8 @@ struct nn_norm nn_norm_open(struct nn_source *s, const char *prefix, int64_t d, 
 /* Lays the weight out for few rows (decoders); see tt_pack_linear. */
 void nn_pack(tt_pool *pool, struct nn_linear *l);
 
-tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x);                          /* [...,in] -> [...,out] */
-tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out);           /* [...,d] */
+tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x);                /* [...,in] -> [...,out] */
+tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out); /* [...,d] */
 /* [B,L,H*D] -> [B,H,L,D], a view */
 tt_tensor *nn_heads(tt_pool *p, tt_tensor *x, int heads);
 /* Attention with separate q, k, v layers over q-input x and kv-input y, both [B,L,d] in the compute dtype: [B,Lq,d] before the output layer. scale
