@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@
 #include "tui/paths.h"
 
 enum {
-	BUSY_TICK_MS = 100,      /* spinner */
-	IDLE_TICK_MS = 1000,     /* clock and memory */
+	BUSY_TICK_MS = 100,  /* spinner */
+	IDLE_TICK_MS = 1000, /* clock and memory */
 };
 
 int64_t app_now(void)
@@ -68,6 +69,14 @@ const char *app_model_name(enum model_kind kind)
 	static const char *const names[MODEL_KINDS] = {"CLIP", "captioner", "NLI"};
 
 	return names[kind];
+}
+
+bool app_has_models(const struct app *a)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if (a->model[i].used)
+			return true;
+	return false;
 }
 
 bool app_can(const struct app *a, enum model_kind kind)
@@ -147,15 +156,17 @@ static void lay_out(struct app *a)
 
 static void take_signals(struct app *a)
 {
-	int signal;
+	int number;
 
-	while ((signal = terminal_next_signal())) {
-		if (signal == 'q')
+	while ((number = terminal_next_signal())) {
+		if (number == SIGINT || number == SIGTERM || number == SIGHUP) {
 			a->quit = true;
-		else if (signal == 'z')
+			a->exit_code = 128 + number;
+			return;
+		}
+		if (number == SIGTSTP)
 			terminal_suspend();
-		if (signal != 'q')
-			lay_out(a);
+		lay_out(a);
 	}
 }
 
@@ -204,9 +215,11 @@ static void loop(struct app *a)
 
 		if (poll(fds, sizeof fds / sizeof *fds, timeout_ms(a)) < 0 && errno != EINTR)
 			return;
-		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
-			return; /* the terminal is gone */
 		take_signals(a);
+		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) { /* the terminal is gone */
+			a->exit_code = 128 + SIGHUP;
+			return;
+		}
 		keys_read(a);
 		app_take_events(a);
 		app_feed_run(a);
@@ -342,5 +355,5 @@ int app_run(struct config *config, char *const *paths, int n)
 	loop(&a);
 	terminal_stop();
 	close_all(&a);
-	return EXIT_OK;
+	return a.exit_code;
 }

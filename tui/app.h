@@ -57,11 +57,11 @@ struct app {
 	int label_top;       /* first label shown in the answers */
 	int64_t asked;       /* id for which answers were asked last as the selected one; -1 */
 	int64_t select_due;  /* ms when the selection is to be asked for; 0 = not due */
-	bool moved;                 /* the user chose the selection: it stays on its picture while names come in */
+	bool moved;          /* the user chose the selection: it stays on its picture while names come in */
 	int64_t selected_at; /* ms of the last move */
 	bool run_all;        /* the whole folder is being answered */
 	int run_total;       /* pictures of that run, for the progress bar */
-	bool undecided;             /* whether to answer the folder unasked: known when its size is */
+	bool undecided;      /* whether to answer the folder unasked: known when its size is */
 	int submitted;       /* ids below were submitted by the run */
 	enum catalog_order order;
 
@@ -81,6 +81,7 @@ struct app {
 	bool dirty[PANELS];
 	bool repaint; /* all, from scratch */
 	bool quit;
+	int exit_code; /* then */
 };
 
 /* Runs the screen until q; returns an exit code. paths: a folder, a file, or files. */
@@ -94,7 +95,8 @@ void app_say(struct app *a, enum theme_role role, const char *fmt, ...) __attrib
 int64_t app_selected(const struct app *a); /* id, or -1 when the list is empty */
 /* The model has answered or still may; false: it is not used, or something stands in the way. */
 bool app_can(const struct app *a, enum model_kind kind);
-bool app_busy(const struct app *a); /* something is on its way: the spinner turns */
+bool app_has_models(const struct app *a); /* any is used, in whatever state */
+bool app_busy(const struct app *a);       /* something is on its way: the spinner turns */
 
 /* app_events.c */
 void app_take_events(struct app *a); /* drains engine, catalog and preview */
@@ -135,6 +137,8 @@ void view_status(struct app *a, const struct rect *r);
 void view_help(struct app *a);
 void view_label_editor(struct app *a);
 struct rect view_control_place(const struct layout *l, enum control c); /* the cells of a control, for drawing and for clicks */
-int view_browser_rows(const struct layout *l);                          /* rows of the list that fit */
+/* What stands in answers.failure without the folder, which the title shows. Points into failure. */
+const char *app_short_failure(const struct app *a, const char *failure);
+int view_browser_rows(const struct layout *l); /* rows of the list that fit */
 
 #endif

@@ -9,7 +9,7 @@
 
 enum {
 	AUTO_RUN_PICTURES = 300, /* folders up to this size are answered without being asked */
-	SETTLE_MS = 40, /* a moving selection is asked for only when it rests this long */
+	SETTLE_MS = 40,          /* a moving selection is asked for only when it rests this long */
 };
 
 /* ---- selection ------------------------------------------------------------------------------------------------------------------------------ */
@@ -55,9 +55,9 @@ static void submit(struct app *a, uint32_t id, enum engine_priority priority, in
 	free(path);
 }
 
-static bool wants_answers(const struct catalog_picture *p)
+static bool wants_answers(const struct app *a, const struct catalog_picture *p)
 {
-	return p->status == PICTURE_NEW || p->status == PICTURE_QUEUED;
+	return app_has_models(a) && (p->status == PICTURE_NEW || p->status == PICTURE_QUEUED);
 }
 
 static void ask_neighbour(struct app *a, int row)
@@ -82,15 +82,16 @@ void app_ask_selected(struct app *a)
 	if (id < 0)
 		return;
 	p = catalog_picture(a->catalog, (uint32_t)id);
-	if (p->status == PICTURE_UNSUPPORTED || p->status == PICTURE_FAILED)
+	/* What a model failed at can be shown, what could not be read cannot. */
+	if (p->status == PICTURE_UNSUPPORTED || (p->status == PICTURE_FAILED && !p->answers->info.width))
 		return;
 	if (!preview_has(a->preview, (uint32_t)id))
 		work |= ENGINE_PREVIEW;
-	if (wants_answers(p))
+	if (wants_answers(a, p))
 		work |= ENGINE_ANSWERS;
 	if (work)
 		submit(a, (uint32_t)id, ENGINE_SELECTED, work);
-	if (p->status == PICTURE_NEW)
+	if (work & ENGINE_ANSWERS)
 		catalog_set_status(a->catalog, (uint32_t)id, PICTURE_QUEUED);
 	ask_neighbour(a, a->row + 1);
 	ask_neighbour(a, a->row - 1);
@@ -131,7 +132,7 @@ void app_feed_run(struct app *a)
 		a->undecided = false;
 		a->run_all = catalog_total(a->catalog) <= AUTO_RUN_PICTURES;
 	}
-	if (!a->run_all || a->submitted >= catalog_total(a->catalog))
+	if (!a->run_all || !app_has_models(a) || a->submitted >= catalog_total(a->catalog))
 		return;
 	for (; a->submitted < catalog_total(a->catalog); a->submitted++)
 		submit_new(a, (uint32_t)a->submitted);

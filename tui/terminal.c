@@ -35,9 +35,9 @@ static int signal_pipe[2] = {-1, -1};
 static void on_signal(int number)
 {
 	int saved = errno;
-	char letter = number == SIGWINCH ? 'w' : number == SIGCONT ? 'c' : number == SIGTSTP ? 'z' : 'q';
+	char byte = (char)number;
 
-	if (write(signal_pipe[1], &letter, 1) < 0) /* full: the reader is about to look anyway */
+	if (write(signal_pipe[1], &byte, 1) < 0) /* full: the reader is about to look anyway */
 		errno = saved;
 	errno = saved;
 }
@@ -88,9 +88,9 @@ int terminal_signal_fd(void)
 
 int terminal_next_signal(void)
 {
-	char letter;
+	char byte;
 
-	return read(signal_pipe[0], &letter, 1) == 1 ? letter : 0;
+	return read(signal_pipe[0], &byte, 1) == 1 ? byte : 0;
 }
 
 /* ---- asking the terminal -------------------------------------------------------------------------------------------------------------------- */

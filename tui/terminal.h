@@ -29,9 +29,9 @@ int terminal_start(const char *colour, double cell_aspect, struct terminal *out,
 void terminal_stop(void);    /* gives it back; safe to call twice, and from mem_exhausted */
 void terminal_suspend(void); /* ^Z: gives it back, stops the process group, takes it again on SIGCONT; the caller repaints all */
 
-/* Signals become bytes in a pipe that the poll loop reads: SIGWINCH 'w', SIGCONT 'c', SIGINT/SIGTERM/SIGHUP 'q', SIGTSTP 'z'. SIGSEGV, SIGABRT, SIGBUS, SIGFPE
- * give the terminal back before they kill. */
+/* SIGWINCH, SIGCONT, SIGTSTP, SIGINT, SIGTERM and SIGHUP become bytes in a pipe that the poll loop reads. SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL give the
+ * terminal back before they kill. */
 int terminal_signal_fd(void);
-int terminal_next_signal(void); /* one of the letters, 0 when none waits */
+int terminal_next_signal(void); /* its number, 0 when none waits */
 
 #endif

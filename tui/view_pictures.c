@@ -87,13 +87,24 @@ static void picture_title(const struct catalog_picture *p, char *out, size_t siz
 	}
 }
 
+const char *app_short_failure(const struct app *a, const char *failure)
+{
+	const char *folder = catalog_folder(a->catalog);
+	char shown[4096];
+	size_t n = utf8_escape(folder, strlen(folder), shown, sizeof shown);
+
+	if (!n || strncmp(failure, shown, n))
+		return failure;
+	return failure + n + (failure[n] == '/');
+}
+
 /* Why there is no picture to show; NULL when there is, or will be. */
-static const char *picture_problem(const struct catalog_picture *p)
+static const char *picture_problem(const struct app *a, const struct catalog_picture *p)
 {
 	if (p->status == PICTURE_UNSUPPORTED)
 		return "this format is not read; JPEG, PNG, BMP and GIF are";
 	if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
-		return p->answers->failure;
+		return app_short_failure(a, p->answers->failure);
 	return NULL;
 }
 
@@ -101,7 +112,7 @@ void view_picture(struct app *a, const struct rect *r)
 {
 	int64_t id = app_selected(a);
 	const struct catalog_picture *p = id < 0 ? NULL : catalog_picture(a->catalog, (uint32_t)id);
-	const char *problem = p ? picture_problem(p) : NULL;
+	const char *problem = p ? picture_problem(a, p) : NULL;
 	char title[1200] = "";
 	struct rect in;
 

@@ -13,8 +13,8 @@
 struct look {
 	const char *const *env;
 	char *const *arguments;
-	const char *description;             /* in the help's last line */
-	bool coloured, direct, indexed;      /* colours of pictures: any, 38;2;…, 38;5;… */
+	const char *description;        /* in the help's last line */
+	bool coloured, direct, indexed; /* colours of pictures: any, 38;2;…, 38;5;… */
 };
 
 static bool sees_picture(struct pty *p, const void *ctx)
@@ -87,8 +87,10 @@ static void no_unicode(void **state)
 
 static void screen_and_tmux_entries(void **state)
 {
-	check_look(&(struct look){(const char *[]){"TERM=screen-256color", NULL}, (char *[]){"--colour", "256", NULL}, "screen-256color", true, false, true});
-	check_look(&(struct look){(const char *[]){"TERM=tmux-256color", "TMUX=/tmp/x,1,0", NULL}, NULL, "256 colours, cells, in tmux", true, false, true});
+	check_look(&(struct look){(const char *[]){"TERM=screen-256color", NULL}, (char *[]){"--colour", "256", NULL}, "screen-256color", true, false,
+				  true});
+	check_look(&(struct look){(const char *[]){"TERM=tmux-256color", "TMUX=/tmp/x,1,0", NULL}, NULL, "256 colours, cells, in tmux", true, false,
+				  true});
 }
 
 static void too_small(void **state)

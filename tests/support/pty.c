@@ -412,6 +412,16 @@ bool pty_cell_is_coloured(struct pty *p, int row, int column)
 	return !VTERM_COLOR_IS_DEFAULT_BG(&cell.bg);
 }
 
+bool pty_cell_is(struct pty *p, int row, int column, const char *character)
+{
+	VTermScreenCell cell;
+	char bytes[8] = "";
+
+	vterm_screen_get_cell(p->screen, (VTermPos){row, column}, &cell);
+	utf8_encode(cell.chars[0], bytes);
+	return !strcmp(bytes, character);
+}
+
 bool pty_has_colour(struct pty *p)
 {
 	for (int i = 0; i < p->rows * p->columns; i++) {

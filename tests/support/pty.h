@@ -51,8 +51,9 @@ const char *pty_row(struct pty *p, int row);       /* UTF-8 without trailing bla
 int pty_find_row(struct pty *p, const char *text); /* -1 */
 bool pty_cursor_visible(const struct pty *p);
 bool pty_cell_is_coloured(struct pty *p, int row, int column); /* a background other than the default */
-bool pty_has_colour(struct pty *p);                             /* any cell that is not in the default colours */
-size_t pty_bytes(const struct pty *p);                         /* written by the program since its start */
+bool pty_cell_is(struct pty *p, int row, int column, const char *character);
+bool pty_has_colour(struct pty *p);    /* any cell that is not in the default colours */
+size_t pty_bytes(const struct pty *p); /* written by the program since its start */
 /* All bytes that the program wrote, for output that is not a screen; NUL-terminated, borrowed. */
 const char *pty_output(const struct pty *p);
 
