@@ -180,7 +180,7 @@ int colour_pair(int foreground, int background)
 
 void colour_free(int pair)
 {
-	if (pair > 0 && pairs[pair].users && !--pairs[pair].users)
+	if (pair > 0 && pair < MAX_PAIRS && pairs[pair].users && !--pairs[pair].users)
 		n_used--;
 }
 

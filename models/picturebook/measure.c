@@ -271,7 +271,7 @@ int measure_nli(struct model *m, int pairs, struct measure_nli *out, struct erro
 	int right[3] = {0}, count[3] = {0};
 	for (int i = 0; i < pairs; i += BATCH) {
 		char premise[BATCH][NLI_TEXT_MAX], hypothesis[BATCH][NLI_TEXT_MAX];
-		enum nli_label label[BATCH];
+		enum nli_label label[BATCH] = {0};
 		struct text_pair list[BATCH];
 		struct verdict verdicts[BATCH];
 		int n = pairs - i < BATCH ? pairs - i : BATCH;
