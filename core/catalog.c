@@ -13,7 +13,8 @@
 int catalog_kind(const char *name)
 {
 	static const char *const readable[] = {"jpg", "jpeg", "jpe", "png", "bmp", "gif"};
-	static const char *const others[] = {"webp", "avif", "heic", "heif", "jxl", "jp2", "tif", "tiff", "tga", "psd", "hdr", "pic", "pbm", "pgm", "ppm", "pnm", "svg"};
+	static const char *const others[] = {"webp", "avif", "heic", "heif", "jxl", "jp2", "tif", "tiff", "tga",
+					     "psd",  "hdr",  "pic",  "pbm",  "pgm", "ppm", "pnm", "svg"};
 	const char *dot = strrchr(name, '.');
 
 	if (!dot || dot == name)

@@ -1,8 +1,8 @@
 /* catalog.h - the folder: its pictures, what became of each, and the order in which they are shown.
  *
- * Opening reads the first names only; a thread of the catalog reads on, and catalog_take puts what it found into the list. Nothing is stat'ed or decoded:
- * a picture is a name with a known extension. Names are bytes; whoever shows them escapes them (utf8_escape). All functions are for one controlling
- * thread; pointers to pictures hold until catalog_close or the next catalog_take.
+ * Opening reads the first names only; a thread of the catalog reads on, and catalog_take puts what it found into the list. Nothing is stat'ed or
+ * decoded: a picture is a name with a known extension. Names are bytes; whoever shows them escapes them (utf8_escape). All functions are for one
+ * controlling thread; pointers to pictures hold until catalog_close or the next catalog_take.
  *
  *	struct catalog *c = catalog_open(paths, n, &err);
  *	poll(catalog_fd(c)) → if (catalog_take(c)) repaint;
@@ -55,8 +55,8 @@ struct answers {
 
 struct answers *answers_create(void);
 void answers_free(struct answers *a); /* NULL is fine */
-/* Takes over what an event about the picture says, with the arrays it owns (the event keeps none of them); for whoever keeps answers without a catalog.
- * Says nothing about epochs: see catalog_apply. */
+/* Takes over what an event about the picture says, with the arrays it owns (the event keeps none of them); for whoever keeps answers without a
+ * catalog. Says nothing about epochs: see catalog_apply. */
 void answers_take(struct answers *a, struct event *e);
 
 struct catalog_picture {
@@ -71,8 +71,8 @@ enum catalog_order { CATALOG_BY_NAME, CATALOG_BY_CAPTION, CATALOG_BY_MARGIN, CAT
 
 struct catalog;
 
-/* One folder; or one file, whose folder is opened with that file selected; or several files as a list (then folders among them are refused). Fails with
- * E_IO (not there, no permission). */
+/* One folder; or one file, whose folder is opened with that file selected; or several files as a list (then folders among them are refused). Fails
+ * with E_IO (not there, no permission). */
 struct catalog *catalog_open(const char *const *paths, int n, struct error *err);
 void catalog_close(struct catalog *c); /* joins the scan; NULL is fine */
 
@@ -95,13 +95,14 @@ char *catalog_path(const struct catalog *c, uint32_t id); /* to open the file; t
 void catalog_mark(struct catalog *c, uint32_t id, bool marked);
 void catalog_set_status(struct catalog *c, uint32_t id, enum picture_status status); /* e.g. PICTURE_QUEUED when submitted */
 
-/* Takes over what an event says about a picture, with the arrays it owns (the event keeps none of them); EV_PREVIEW's pixels are left alone. Answers for
- * labels older than the newest seen are dropped. True when something changed; *row (may be NULL) is then the row it is shown in, or -1. Rows do not
- * move: sort again to have new results counted. */
+/* Takes over what an event says about a picture, with the arrays it owns (the event keeps none of them); EV_PREVIEW's pixels are left alone. Answers
+ * for labels older than the newest seen are dropped. True when something changed; *row (may be NULL) is then the row it is shown in, or -1. Rows do
+ * not move: sort again to have new results counted. */
 bool catalog_apply(struct catalog *c, struct event *e, int *row);
 
-/* Pictures without the answer in question come last, in the order of their names. Names compare naturally: "a2" before "a10". Captions alphabetically,
- * CLIP margin ascending (the undecided first), disagreement descending (the quarrels first); reverse turns that, not the place of the unanswered. */
+/* Pictures without the answer in question come last, in the order of their names. Names compare naturally: "a2" before "a10". Captions
+ * alphabetically, CLIP margin ascending (the undecided first), disagreement descending (the quarrels first); reverse turns that, not the place of the
+ * unanswered. */
 void catalog_sort(struct catalog *c, enum catalog_order order, bool reverse);
 /* Shows only pictures whose name or caption contains text; ASCII case counts only when text holds a capital. NULL or "" shows all. */
 void catalog_filter(struct catalog *c, const char *text);

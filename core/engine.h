@@ -72,8 +72,8 @@ void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_
 /* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). What is known of it stays known. */
 void engine_cancel(struct engine *e, uint32_t id);
 void engine_cancel_all(struct engine *e);
-/* Forgets all pictures, e.g. because another folder gives the ids a new meaning: work, image embeddings, waiting events. No event about a picture that
- * was submitted before comes after this. The counters of engine_status go on; what was pending counts as cancelled. */
+/* Forgets all pictures, e.g. because another folder gives the ids a new meaning: work, image embeddings, waiting events. No event about a picture
+ * that was submitted before comes after this. The counters of engine_status go on; what was pending counts as cancelled. */
 void engine_forget(struct engine *e);
 void engine_set_preview_size(struct engine *e, int width, int height);
 

@@ -1,4 +1,5 @@
-/* engine_answers.c - from vectors and verdicts to events: the labels and their embeddings, scores, CLIPScore, the combined ranking. See engine_private.h. */
+/* engine_answers.c - from vectors and verdicts to events: the labels and their embeddings, scores, CLIPScore, the combined ranking. See
+ * engine_private.h. */
 #include "core/engine_private.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* engine_lane.c - one thread per model: opening it, its settings, gathering a batch, taking turns, and smaller batches when memory runs out. What is run
- * is in engine_work.c. See engine_private.h.
+/* engine_lane.c - one thread per model: opening it, its settings, gathering a batch, taking turns, and smaller batches when memory runs out. What is
+ * run is in engine_work.c. See engine_private.h.
  */
 #include "core/engine_private.h"
 
@@ -19,8 +19,8 @@ bool lane_usable(const struct lane *l)
 }
 
 /* ---------------------------------------------------------------- turns
- * On a CPU two models at once are no faster than one after the other and hold twice the activations. So one computes, and at every half layer or decode
- * step it offers its turn to whoever is more urgent: who has the selected picture, then the shorter answer. A lane that was passed over for
+ * On a CPU two models at once are no faster than one after the other and hold twice the activations. So one computes, and at every half layer or
+ * decode step it offers its turn to whoever is more urgent: who has the selected picture, then the shorter answer. A lane that was passed over for
  * PATIENCE offers goes next, so that a long folder of CLIP scores does not hold up captions altogether.
  */
 enum { PATIENCE = 4 };

@@ -1,7 +1,7 @@
 /* engine_loader.c - the loaders: a file to the screen's preview and to what the models take. See engine_private.h.
  *
- * A decode is dear, so one serves all who want the picture and have room. When the captioner's line is full and CLIP's is not, CLIP goes ahead and the
- * picture is decoded again later: CLIP's answers do not wait behind captions.
+ * A decode is dear, so one serves all who want the picture and have room. When the captioner's line is full and CLIP's is not, CLIP goes ahead and
+ * the picture is decoded again later: CLIP's answers do not wait behind captions.
  */
 #include "core/engine_private.h"
 

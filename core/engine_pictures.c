@@ -93,7 +93,7 @@ void line_join(struct engine *e, struct picture *p, enum line_name line, bool fr
 		pthread_cond_broadcast(&e->load);
 }
 
-void line_leave(struct engine *e, struct picture *p, enum line_name line)
+static void line_leave(struct engine *e, struct picture *p, enum line_name line)
 {
 	if (!(p->standing & 1u << line))
 		return;

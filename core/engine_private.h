@@ -1,10 +1,11 @@
 /* engine_private.h - what the files of the engine share. Nobody else includes it.
  *
- * One mutex guards everything here but the event queue and what says otherwise; it is never held while a file is read, a picture decoded or a model run.
+ * One mutex guards everything here but the event queue and what says otherwise; it is never held while a file is read, a picture decoded or a model
+ * run.
  *
- * A picture stands in lines, one for each kind of work that it waits for (LINE_*). Whoever works on it takes it out of the line and gets a ticket. Cancelling
- * voids the ticket, so that a result whose ticket is void is dropped; nobody holds a pointer to a picture while the mutex is open. The answers that
- * a picture still owes are bits in `missing`; when the last is there, picture_settle ends it.
+ * A picture stands in lines, one for each kind of work that it waits for (LINE_*). Whoever works on it takes it out of the line and gets a ticket.
+ * Cancelling voids the ticket, so that a result whose ticket is void is dropped; nobody holds a pointer to a picture while the mutex is open. The
+ * answers that a picture still owes are bits in `missing`; when the last is there, picture_settle ends it.
  */
 #ifndef CORE_ENGINE_PRIVATE_H
 #define CORE_ENGINE_PRIVATE_H
@@ -201,7 +202,6 @@ void picture_free(struct engine *e, struct picture *p);
 void picture_select(struct engine *e, struct picture *p);
 void picture_move(struct engine *e, struct picture *p, enum engine_priority priority);
 void line_join(struct engine *e, struct picture *p, enum line_name line, bool front);
-void line_leave(struct engine *e, struct picture *p, enum line_name line);
 struct picture *line_head(const struct line *line);
 struct picture *line_next(const struct line *line, const struct picture *p, enum line_name name);
 struct picture *line_tail(const struct line *line);

@@ -1,4 +1,5 @@
-/* engine_work.c - what the lanes do: CLIP's pictures, labels and captions, the captioner's sentences, the NLI model's verdicts. See engine_private.h. */
+/* engine_work.c - what the lanes do: CLIP's pictures, labels and captions, the captioner's sentences, the NLI model's verdicts. See
+ * engine_private.h. */
 #include "core/engine_private.h"
 
 #include <stdlib.h>

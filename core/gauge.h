@@ -29,7 +29,8 @@ struct gauge_sample {
 
 struct gauge;
 
-/* Starts sampling. device: DEVICE_CPU asks NVML for nothing, else a CUDA ordinal, looked up through CUDA_VISIBLE_DEVICES. hz: samples per second, 1..10. */
+/* Starts sampling. device: DEVICE_CPU asks NVML for nothing, else a CUDA ordinal, looked up through CUDA_VISIBLE_DEVICES. hz: samples per
+ * second, 1..10. */
 struct gauge *gauge_start(int device, double hz);
 void gauge_stop(struct gauge *g); /* joins the thread; NULL is fine */
 void gauge_read(struct gauge *g, struct gauge_sample *out);

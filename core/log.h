@@ -14,7 +14,8 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* Opens path for appending; NULL: $XDG_STATE_HOME/vramble/log/<date>.log (folders are made, mode 0700). -1 with err when that cannot be: carry on without. */
+/* Opens path for appending; NULL: $XDG_STATE_HOME/vramble/log/<date>.log (folders are made, mode 0700). -1 with err when that cannot be: carry on
+ * without. */
 int log_open(const char *path, struct error *err);
 void log_close(void);                     /* gives stderr back, too */
 const char *log_path(void);               /* of the open log, else NULL */

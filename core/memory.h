@@ -10,8 +10,8 @@
 
 #include "core/model.h"
 
-/* One model's weights, bytes. `held` is the part that the reading counts as used (copied to the device or converted); the rest of `bytes` is mapped from
- * the file and lives in the system's page cache. */
+/* One model's weights, bytes. `held` is the part that the reading counts as used (copied to the device or converted); the rest of `bytes` is mapped
+ * from the file and lives in the system's page cache. */
 struct model_weights {
 	int64_t bytes, held;
 };

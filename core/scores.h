@@ -10,8 +10,8 @@
 
 #include "core/model.h"
 
-/* out[n]: dot products of the unit vector image[dim] with the unit vectors labels[n][dim]. A label that is NULL (it could not be embedded) gets -1, the
- * least a cosine can be. */
+/* out[n]: dot products of the unit vector image[dim] with the unit vectors labels[n][dim]. A label that is NULL (it could not be embedded) gets -1,
+ * the least a cosine can be. */
 void scores_cosines(const float *image, const float *const *labels, int n, int dim, float *out);
 
 /* out[n] = softmax(scale * cosine[n]) (Radford et al. 2021, fig. 3). out may be cosine. */

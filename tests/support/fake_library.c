@@ -2,8 +2,8 @@
  *
  *	VRAMBLE_LIBRARY=build/tests/libfake-models.so VRAMBLE_FAKE="steps=20 step_us=5000" build/vramble folder
  *
- * VRAMBLE_FAKE holds key=number pairs: steps and step_us (how long a run takes), fits (a larger batch runs out of memory), bad_blue (a picture whose mean
- * blue is this fails), fail_library, fail_clip, fail_ofa, fail_bert, fail_precision (1 = do), hold_clip, hold_ofa, hold_bert (1 = never finish).
+ * VRAMBLE_FAKE holds key=number pairs: steps and step_us (how long a run takes), fits (a larger batch runs out of memory), bad_blue (a picture whose
+ * mean blue is this fails), fail_library, fail_clip, fail_ofa, fail_bert, fail_precision (1 = do), hold_clip, hold_ofa, hold_bert (1 = never finish).
  */
 #include <stdlib.h>
 #include <string.h>

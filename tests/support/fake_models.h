@@ -1,8 +1,8 @@
 /* fake_models.h - a model library without libtorch, for tests: deterministic, fast, and as troublesome as it is told to be.
  *
- * It sees a picture's mean colour. CLIP puts pictures and texts that name "red", "green" or "blue" into one space, the captioner says "a picture that is
- * mostly red …", the NLI model compares colour words. Everything is counted in `fake`; its members are changed and read between fake_lock and fake_unlock,
- * or before the engine starts.
+ * It sees a picture's mean colour. CLIP puts pictures and texts that name "red", "green" or "blue" into one space, the captioner says "a picture that
+ * is mostly red …", the NLI model compares colour words. Everything is counted in `fake`; its members are changed and read between fake_lock and
+ * fake_unlock, or before the engine starts.
  *
  *	fake_reset();
  *	options.open_library = fake_open;
