@@ -275,7 +275,7 @@ lint-now:
 	@tests/arrows
 	$(call say,FORMAT,"clang-format")
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
-	@$(SUB) BUILD=build-gcc WERROR=1 OPT=-O2 tests
+	@$(SUB) WERROR=1 tests
 	@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests
 	@$(SUB) BUILD=build-headless SCREEN=0 WERROR=1 OPT=-O1 all
 	$(call say,CHECK,"cppcheck")
