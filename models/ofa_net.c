@@ -1,7 +1,8 @@
 /* ofa_net.c - OFA's encoder, and its decoder over a whole prefix (training, tests). See ofa_net.h.
  *
  * Position vectors are never added to the tokens. They make a bias of the attention scores: products of position vectors, the same in all layers,
- * plus a table of relative distances per layer. The residual stream is fp32, whatever the matrices compute in.
+ * plus a table of relative distances per layer. The residual stream is fp32, whatever the matrices compute in; so it cannot overflow in fp16, against
+ * which the published code clamps it.
  */
 #include "models/ofa_net.h"
 
@@ -299,8 +300,8 @@ static tt_tensor *encoder_bias(const struct ofa_net *net, tt_pool *p, const stru
 	int64_t n = s->h * s->w, all = n + s->tokens;
 	tt_mark m = tt_here(p);
 	tt_tensor *upper = tt_slice(p, s->absolute, 2, 0, n), *lower = tt_slice(p, s->absolute, 2, n, all);
-	tt_tensor *patches = tt_add(p, tt_slice(p, upper, 3, 0, n), image_bias(net, p, l->image_table, s->h, s->w));
-	tt_tensor *tokens = tt_add(p, tt_slice(p, lower, 3, n, all), ofa_token_bias(net, p, l->token_table, s->tokens));
+	tt_tensor *patches = tt_add_(p, image_bias(net, p, l->image_table, s->h, s->w), tt_slice(p, upper, 3, 0, n));
+	tt_tensor *tokens = tt_add_(p, ofa_token_bias(net, p, l->token_table, s->tokens), tt_slice(p, lower, 3, n, all));
 	tt_tensor *bias;
 
 	upper = tt_cat(p, (tt_tensor *[]){patches, tt_slice(p, upper, 3, n, all)}, 2, 3);

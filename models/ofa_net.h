@@ -73,7 +73,8 @@ tt_tensor *ofa_stem_run(const struct ofa_stem *stem, tt_pool *p, tt_tensor *pixe
 
 /* ---- pieces (ofa_net.c) */
 
-/* The table row of query-minus-key distance r, §3.2 of the fairseq code: linear to bucket/2, logarithmic beyond. 0..2*bucket-2. */
+/* The table row of query-minus-key distance r: the distance itself up to bucket/2, logarithmic beyond (make_token_bucket_position of the published
+ * code). 0..2*bucket-2. */
 int64_t ofa_token_bucket(int bucket, int64_t r);
 /* The table row for two image position ids (row*bucket+col+1; 0 is the id that stands for no place). */
 int64_t ofa_image_bucket(int bucket, int64_t query, int64_t key);
