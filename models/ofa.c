@@ -182,8 +182,7 @@ static void describe(struct ofa_model *m)
 	info->layers[0] = c->encoder_layers;
 	info->layers[1] = c->decoder_layers;
 	info->width[0] = info->width[1] = c->d_model;
-	snprintf(info->notes, sizeof info->notes, "%d beams, up to %d tokens, no repeated run of %d", m->generation.beams, max_length(m),
-		 m->generation.no_repeat_ngram);
+	snprintf(info->notes, sizeof info->notes, "%d beams, up to %d tokens", m->generation.beams, max_length(m));
 }
 
 static int configure(struct model *base, const json_t *config, struct error *err)
