@@ -12,21 +12,21 @@
 #include "core/error.h"
 
 struct beam_options {
-	int beams;               /* K; capped to vocabulary - 1 */
-	int max_length;          /* L: the last step may only say eos */
+	int beams;      /* K; capped to vocabulary - 1 */
+	int max_length; /* L: the last step may only say eos */
 	int min_length;
-	int no_repeat_ngram;     /* 0 = off; bos counts as a token of the row */
-	double length_penalty;   /* score = sum / length^penalty; length counts eos */
-	double temperature;      /* logits are divided by it; 1 */
+	int no_repeat_ngram;   /* 0 = off; bos counts as a token of the row */
+	double length_penalty; /* score = sum / length^penalty; length counts eos */
+	double temperature;    /* logits are divided by it; 1 */
 	double unk_penalty;
-	bool normalize;          /* false: the raw sum */
+	bool normalize; /* false: the raw sum */
 	int32_t bos, pad, eos, unk;
 	int vocabulary;
 };
 
 struct beam_hypothesis {
-	int32_t *ids;            /* without bos, with eos; owned by the result */
-	float *scores;           /* per token log-probability */
+	int32_t *ids;  /* without bos, with eos; owned by the result */
+	float *scores; /* per token log-probability */
 	int length;
 	float score;
 };

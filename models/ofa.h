@@ -14,7 +14,7 @@ struct ofa_config {
 	int d_model, vocabulary, positions;
 	int encoder_layers, encoder_heads, encoder_ffn;
 	int decoder_layers, decoder_heads, decoder_ffn;
-	int blocks[OFA_STAGES];          /* of the ResNet's stages */
+	int blocks[OFA_STAGES]; /* of the ResNet's stages */
 	int token_bucket, image_bucket;
 	double attn_scale_factor;
 	bool encoder_pre_norm, decoder_pre_norm, normformer, scale_embedding, type_embedding, layernorm_embedding, patch_layernorm_embedding,
@@ -32,9 +32,9 @@ void ofa_net_destroy(struct ofa_net *net);
 
 /* What the encoder leaves for the decoder. */
 struct ofa_memory {
-	tt_tensor *output;    /* [B,N+T,d] in the compute dtype, after the last norm */
-	tt_tensor *positions; /* [B or 1,N+T,d] position vectors, already normed */
-	tt_tensor *key_bias;  /* [B,1,1,N+T] fp32: 0, or the dtype's lowest for pad; NULL when nothing is padded */
+	tt_tensor *output;                        /* [B,N+T,d] in the compute dtype, after the last norm */
+	tt_tensor *positions;                     /* [B or 1,N+T,d] position vectors, already normed */
+	tt_tensor *key_bias;                      /* [B,1,1,N+T] fp32: 0, or the dtype's lowest for pad; NULL when nothing is padded */
 	tt_tensor *features, *embedding, *layer0; /* [B,1024,h,w], [B,N+T,d] twice: filled for tests when `trace` was set, else NULL */
 };
 /* pixels [B,3,H,W] fp32, ids [B,T] I64 (the prompt with bos and eos) */
