@@ -32,11 +32,13 @@ static int turn_rank(const struct lane *l)
 	struct picture *p = e->has_selected ? picture_find(l->engine, e->selected) : NULL;
 	bool works_on_it = false;
 
+	/* Scores of the selected picture wait for whatever CLIP runs now, be it about others; so that is urgent, too. */
 	if (p && l->kind == MODEL_SCORES)
-		works_on_it = p->ticket[LINE_IMAGE] || p->ticket[LINE_TEXT] || p->ticket[LINE_RESCORE] || (!l->rows && p->missing & ANSWER_SCORES);
+		works_on_it = p->ticket[LINE_IMAGE] || p->ticket[LINE_TEXT] || p->ticket[LINE_RESCORE] || p->missing & ANSWER_SCORES;
 	else if (p)
 		works_on_it = p->ticket[l->kind == MODEL_CAPTION ? LINE_CAPTION : LINE_PREMISE];
-	return works_on_it ? -1 : l->passed_over >= PATIENCE ? 0 : length[l->kind];
+	/* Of two that work on it the shorter: new labels are scored while a caption is being written. */
+	return works_on_it ? length[l->kind] - 2 * MODEL_KINDS : l->passed_over >= PATIENCE ? 0 : length[l->kind];
 }
 
 /* Gives the turn to the best of the waiting lanes and `self` (may be NULL). */

@@ -382,6 +382,28 @@ void pty_wait_no_text(struct pty *p, const char *text)
 	pty_wait(p, sees_no_text, text, text);
 }
 
+struct two_texts {
+	const char *text, *more;
+};
+
+static bool sees_both(struct pty *p, const void *ctx)
+{
+	const struct two_texts *wanted = ctx;
+
+	for (int row = 0; row < p->rows; row++) {
+		const char *found = strstr(pty_row(p, row), wanted->text);
+
+		if (found && strstr(found, wanted->more))
+			return true;
+	}
+	return false;
+}
+
+void pty_wait_both(struct pty *p, const char *text, const char *more)
+{
+	pty_wait(p, sees_both, &(struct two_texts){text, more}, more);
+}
+
 struct row_text {
 	int row;
 	const char *text;
