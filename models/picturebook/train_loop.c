@@ -9,7 +9,7 @@
 #include "models/checkpoint.h"
 #include "models/json.h"
 
-enum { AVERAGE_EVERY = 8, REPORT_SECONDS = 15, SAVE_SECONDS = 180 };
+enum { AVERAGE_EVERY = 8, REPORT_SECONDS = 15, SAVE_SECONDS = 180, RESUME_WARMUP = 100 };
 static const double gradient_limit = 1.0;
 static const char record_name[] = "training.json"; /* how far the weights beside it got */
 
@@ -147,7 +147,8 @@ static double learning_rate(const struct run *r)
 	if (r->step < plan->warmup)
 		return plan->rate * (double)(r->step + 1) / plan->warmup;
 	double done = (double)(r->step - plan->warmup) / (double)(r->steps - plan->warmup);
-	return plan->rate * 0.5 * (1 + cos(3.14159265358979 * fmin(fmax(done, 0), 1)));
+	double again = r->first > 0 ? fmin((double)(r->step - r->first + 1) / RESUME_WARMUP, 1) : 1; /* a resumed run's optimiser is new */
+	return again * plan->rate * 0.5 * (1 + cos(3.14159265358979 * fmin(fmax(done, 0), 1)));
 }
 
 static int step(struct run *r, const struct train_batch *batch, struct error *err)
