@@ -25,8 +25,8 @@ struct geometry {
 /* part 0: of x, part 1: of the weight */
 at::Tensor gradient(const at::Tensor &slope, const at::Tensor &x, const at::Tensor &w, const geometry &g, int part)
 {
-	auto all = at::convolution_backward(slope, x, w, c10::nullopt, g.stride, g.padding, g.dilation, false, g.output_padding, 1,
-					    {part == 0, part == 1, false});
+	auto all =
+		at::convolution_backward(slope, x, w, {}, g.stride, g.padding, g.dilation, false, g.output_padding, 1, {part == 0, part == 1, false});
 	return part == 0 ? std::get<0>(all) : std::get<1>(all);
 }
 

@@ -62,11 +62,10 @@ int train_write_text(const char *dir, const char *name, const char *text, struct
 {
 	char *path = xasprintf("%s/%s", dir, name);
 	FILE *f = fopen(path, "w");
-	int status = 0;
-	if (!f)
-		status = fail(err, E_IO, "%s: %s", path, strerror(errno));
-	else if ((fputs(text, f) == EOF) | (fclose(f) != 0))
-		status = fail(err, E_IO, "%s: writing failed: %s", path, strerror(errno));
+	bool written = f && fputs(text, f) != EOF;
+	if (f && fclose(f) != 0)
+		written = false;
+	int status = written ? 0 : fail(err, E_IO, "%s: writing failed: %s", path, strerror(errno));
 	free(path);
 	return status;
 }

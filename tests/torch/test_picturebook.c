@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "models/picturebook/measure.h"
 #include "models/picturebook/nli.h"
 #include "tests/torch/near.h"
