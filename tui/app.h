@@ -51,6 +51,8 @@ struct app {
 	struct editor line;   /* the text after / or : */
 
 	enum mode mode;
+	int help_top;      /* first row of the help that is shown */
+	bool help_scrolls; /* it is longer than its box */
 	enum panel focus;
 	enum control control;
 	int row, top;        /* the selected row, and the first shown */

@@ -173,9 +173,33 @@ int colour_pair_raw(int foreground, int background)
 	return use_pair(foreground, background);
 }
 
+/* Of 8 or 16 colours the nearest to a grey is often that of the background, whatever this is: dark greys become bright black, which is seen on black and
+ * on white, others the terminal's own foreground. */
+static int named_grey(int rgb)
+{
+	int luma = (299 * red(rgb) + 587 * green(rgb) + 114 * blue(rgb)) / 1000;
+
+	return range >= 16 && luma > 32 && luma < 208 ? 8 : NO_COLOUR;
+}
+
+static bool is_grey(int rgb)
+{
+	int most = red(rgb) > green(rgb) ? red(rgb) : green(rgb), least = red(rgb) < green(rgb) ? red(rgb) : green(rgb);
+
+	most = blue(rgb) > most ? blue(rgb) : most;
+	least = blue(rgb) < least ? blue(rgb) : least;
+	return most - least < 48;
+}
+
 int colour_pair(int foreground, int background)
 {
-	return colour_pair_raw(to_curses(foreground), to_curses(background));
+	int f = to_curses(foreground), b = to_curses(background);
+
+	if (range <= 16 && foreground >= 0 && background < 0 && is_grey(foreground))
+		f = named_grey(foreground);
+	else if (range <= 16 && f >= 0 && f == b)
+		f = b ? 0 : 7;
+	return colour_pair_raw(f, b);
 }
 
 void colour_free(int pair)

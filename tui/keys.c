@@ -146,6 +146,7 @@ static void act_open(struct app *a, int mode)
 		editor_begin_lines(&a->draft, a->labels.line, a->labels.n);
 	else if (mode == MODE_FILTER || mode == MODE_COMMAND)
 		editor_begin(&a->line);
+	a->help_top = 0;
 	curs_set(mode == MODE_HELP ? 0 : 1);
 	leaveok(stdscr, mode == MODE_HELP);
 	app_touch_all(a);
@@ -210,42 +211,42 @@ struct binding {
 };
 
 static const struct binding bindings[] = {
-	{{'j', KEY_DOWN}, act_rows, 1, "j k ↓ ↑", "next, previous picture (or label, or control)"},
+	{{'j', KEY_DOWN}, act_rows, 1, "j k arrows", "next, previous"},
 	{{'k', KEY_UP}, act_rows, -1, NULL, NULL},
-	{{'h', KEY_LEFT}, act_columns, -1, "h l ← →", "change the control, or step through pictures"},
+	{{'h', KEY_LEFT}, act_columns, -1, "h l arrows", "change the chosen control"},
 	{{'l', KEY_RIGHT}, act_columns, 1, NULL, NULL},
-	{{'g', KEY_HOME}, act_end, 0, "g G Home End", "first, last picture"},
+	{{'g', KEY_HOME}, act_end, 0, "g G", "first, last picture"},
 	{{'G', KEY_END}, act_end, 1, NULL, NULL},
-	{{CTRL_D}, act_pages, 1, "^d ^u PgDn PgUp", "half a page, a page"},
+	{{CTRL_D}, act_pages, 1, "^d ^u", "half a page down, up"},
 	{{CTRL_U}, act_pages, -1, NULL, NULL},
-	{{KEY_NPAGE, CTRL_F}, act_pages, 2, NULL, NULL},
+	{{KEY_NPAGE, CTRL_F}, act_pages, 2, "PgDn PgUp", "a page down, up"},
 	{{KEY_PPAGE, CTRL_B}, act_pages, -2, NULL, NULL},
-	{{'\t'}, act_next_focus, 1, "Tab 1 2 3", "panel: list, answers, controls"},
+	{{'\t'}, act_next_focus, 1, "Tab 1 2 3", "list, answers, controls"},
 	{{KEY_BTAB}, act_next_focus, -1, NULL, NULL},
 	{{'1'}, act_focus, PANEL_BROWSER, NULL, NULL},
 	{{'2'}, act_focus, PANEL_ANSWERS, NULL, NULL},
 	{{'3'}, act_focus, PANEL_CONTROLS, NULL, NULL},
-	{{'e'}, act_open, MODE_LABELS, "e", "edit the labels; scores come back at once"},
+	{{'e'}, act_open, MODE_LABELS, "e", "edit the labels"},
 	{{'b'}, act_more, CONTROL_BATCH, "b B", "batch up, down"},
 	{{'B'}, act_less, CONTROL_BATCH, NULL, NULL},
-	{{'v'}, act_more, CONTROL_PRECISION, "v V", "precision: auto, fp32, bf16, fp16"},
+	{{'v'}, act_more, CONTROL_PRECISION, "v V", "precision"},
 	{{'V'}, act_less, CONTROL_PRECISION, NULL, NULL},
-	{{'i'}, act_more, CONTROL_IMAGE_SIZE, "i I", "captioner's image size up, down"},
+	{{'i'}, act_more, CONTROL_IMAGE_SIZE, "i I", "image size up, down"},
 	{{'I'}, act_less, CONTROL_IMAGE_SIZE, NULL, NULL},
 	{{'o'}, act_more, CONTROL_BEAMS, "o O", "beams up, down"},
 	{{'O'}, act_less, CONTROL_BEAMS, NULL, NULL},
-	{{'+', '='}, act_change, 1, "+ -", "the chosen control up, down"},
+	{{'+', '='}, act_change, 1, "+ -", "chosen control up, down"},
 	{{'-'}, act_change, -1, NULL, NULL},
 	{{' '}, act_mark, 0, "Space", "mark the picture"},
-	{{']'}, act_next_marked, 1, "] [", "next, previous marked picture"},
+	{{']'}, act_next_marked, 1, "] [", "next, previous marked"},
 	{{'['}, act_next_marked, -1, NULL, NULL},
-	{{'x'}, act_run, 0, "x", "answer the marked pictures, or the whole folder"},
+	{{'x'}, act_run, 0, "x", "answer all, or the marked"},
 	{{'X'}, act_cancel, 0, "X", "cancel what runs"},
-	{{'r', '\r', KEY_ENTER}, act_again, 0, "r Enter", "answer this picture again"},
-	{{'/'}, act_open, MODE_FILTER, "/ Esc", "show only names and captions with a text; all again"},
+	{{'r', '\r', KEY_ENTER}, act_again, 0, "r Enter", "answer this one again"},
+	{{'/'}, act_open, MODE_FILTER, "/ Esc", "filter by text; show all"},
 	{{ESCAPE}, act_unfilter, 0, NULL, NULL},
-	{{','}, act_sort, 1, ",", "sort: name, caption, CLIP margin, disagreement"},
-	{{':'}, act_open, MODE_COMMAND, ":", "set anything: :batch 8, :labels a cat;a dog"},
+	{{','}, act_sort, 1, ",", "sort in another way"},
+	{{':'}, act_open, MODE_COMMAND, ":", "a setting, as in :batch 8"},
 	{{'t'}, act_theme, 0, "t", "next theme"},
 	{{CTRL_L}, act_repaint, 0, "^L", "repaint"},
 	{{CTRL_Z}, act_suspend, 0, "^Z", "suspend; fg comes back"},
@@ -372,6 +373,19 @@ static void line_key(struct app *a, int key)
 	app_touch(a, PANEL_STATUS);
 }
 
+/* Scrolls where the help is longer than the screen; any other key closes it. */
+static void help_key(struct app *a, int key)
+{
+	bool down = key == 'j' || key == KEY_DOWN || key == KEY_NPAGE || key == ' ', up = key == 'k' || key == KEY_UP || key == KEY_PPAGE;
+
+	if (!a->help_scrolls || (!down && !up)) {
+		close_mode(a);
+		return;
+	}
+	a->help_top += down ? 1 : -1;
+	app_touch_all(a);
+}
+
 /* ---- mouse --------------------------------------------------------------------------------------------------------------------------------- */
 
 /* A click chooses the control; on its arrows, or on its value when it was chosen already, it changes it. */
@@ -455,7 +469,7 @@ static void take_key(struct app *a, int key)
 	if (a->layout.too_small) /* nothing is seen, so nothing is done */
 		a->quit = key == 'q' || key == CTRL_C;
 	else if (a->mode == MODE_HELP)
-		close_mode(a);
+		help_key(a, key);
 	else if (a->mode == MODE_LABELS)
 		labels_key(a, key);
 	else if (a->mode == MODE_FILTER || a->mode == MODE_COMMAND)

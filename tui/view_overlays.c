@@ -17,24 +17,31 @@ static struct rect open_box(const struct app *a, int height, int width, const ch
 	return draw_frame(&a->canvas, &r, true, true, title);
 }
 
+enum { KEY_COLUMNS = 11, HELP_COLUMNS = KEY_COLUMNS + 27 };
+
 void view_help(struct app *a)
 {
-	int n, split, columns;
+	int n, columns = a->layout.rows < 32 && a->layout.columns >= 2 * HELP_COLUMNS + 4 ? 2 : 1, rows, split;
 	const struct key_help *help = keys_help(&n);
 	struct rect in;
 
-	columns = a->layout.rows - 6 >= n ? 1 : 2;
 	split = (n + columns - 1) / columns;
-	in = open_box(a, split + 4, columns == 1 ? 74 : a->layout.columns - 2, "keys");
+	in = open_box(a, split + 4, columns * HELP_COLUMNS + 3, "keys");
+	rows = in.height - 2;
+	a->help_scrolls = rows < split;
+	a->help_top = a->help_top > split - rows ? split - rows : a->help_top;
+	a->help_top = a->help_top < 0 ? 0 : a->help_top;
 	for (int i = 0; i < n; i++) {
-		int width = in.width / columns, x = in.left + 1 + i / split * width, y = in.top + i % split;
+		int x = in.left + 1 + i / split * HELP_COLUMNS, row = i % split - a->help_top;
 
-		if (y >= in.top + in.height - 1)
+		if (row < 0 || row >= rows)
 			continue;
-		draw_field(&a->canvas, y, x, 16, ROLE_KEY, help[i].keys);
-		draw_text(&a->canvas, y, x + 16, width - 17, ROLE_OVERLAY, help[i].what);
+		draw_text(&a->canvas, in.top + row, x, KEY_COLUMNS - 1, ROLE_KEY, help[i].keys);
+		draw_text(&a->canvas, in.top + row, x + KEY_COLUMNS, HELP_COLUMNS - KEY_COLUMNS, ROLE_OVERLAY, help[i].what);
 	}
-	draw_format(&a->canvas, in.top + in.height - 1, in.left + 1, in.width - 2, ROLE_DIM, "%s   any key closes", a->terminal.description);
+	draw_text(&a->canvas, in.top + rows, in.left + 1, in.width - 2, ROLE_DIM, a->terminal.description);
+	draw_text(&a->canvas, in.top + rows + 1, in.left + 1, in.width - 2, ROLE_DIM,
+		  a->help_scrolls ? "j k scroll, other keys close" : "any key closes");
 }
 
 /* The score that a line of the draft has now, if it is one of the labels in use; else NaN. */

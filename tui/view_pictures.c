@@ -51,7 +51,7 @@ static const char *empty_reason(const struct app *a)
 {
 	if (catalog_scanning(a->catalog))
 		return "reading the folder";
-	return catalog_total(a->catalog) ? "nothing matches; Esc shows all" : "no pictures here";
+	return catalog_total(a->catalog) ? "nothing matches; Esc shows all" : "no pictures here; JPEG, PNG, BMP and GIF files are listed";
 }
 
 void view_browser(struct app *a, const struct rect *r)
@@ -73,14 +73,14 @@ void view_browser(struct app *a, const struct rect *r)
 
 /* ---- the picture ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void picture_title(const struct catalog_picture *p, char *out, size_t size)
+static void picture_title(const struct app *a, const struct catalog_picture *p, char *out, size_t size)
 {
 	const struct image_info *info = p->answers ? &p->answers->info : NULL;
 	size_t n = utf8_escape(p->name, strlen(p->name), out, size);
 
 	if (!info || !info->width)
 		return;
-	snprintf(out + n, size - n, "  %d×%d  %s", info->width, info->height, info->format);
+	snprintf(out + n, size - n, "  %d%s%d  %s", info->width, a->canvas.utf8 ? "×" : "x", info->height, info->format);
 	if (info->orientation > 1) {
 		n = strlen(out);
 		snprintf(out + n, size - n, "  EXIF %d", info->orientation);
@@ -117,7 +117,7 @@ void view_picture(struct app *a, const struct rect *r)
 	struct rect in;
 
 	if (p)
-		picture_title(p, title, sizeof title);
+		picture_title(a, p, title, sizeof title);
 	/* The old picture stays until the new one is ready: no blank in between. */
 	in = draw_frame(&a->canvas, r, a->focus == PANEL_PICTURE, true, title);
 	theme_set(a->theme, stdscr, ROLE_TEXT);
