@@ -275,8 +275,8 @@ lint-now:
 	@tests/arrows
 	$(call say,FORMAT,"clang-format")
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
-	@$(SUB) WERROR=1 tests
-	@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests
+	@$(SUB) WERROR=1 tests benches
+	@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests benches
 	@$(SUB) BUILD=build-headless SCREEN=0 WERROR=1 OPT=-O1 all
 	$(call say,CHECK,"cppcheck")
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability --suppressions-list=tests/cppcheck.supp \
@@ -293,8 +293,9 @@ bench:
 	@.ci/deps build
 	@.ci/deps bench || echo "Going on with what can be measured without."
 	@$(SUB) bench-now
-.PHONY: bench-now
-bench-now: all $(BENCHES)
+.PHONY: bench-now benches
+benches: $(BENCHES)
+bench-now: all benches
 	@tests/bench/run $(BUILD) $(BENCH)
 
 MODEL_FILES = $(wildcard models/picturebook/clip/* models/picturebook/ofa/* models/picturebook/bert/* models/picturebook/*.txt models/picturebook/README.md)
