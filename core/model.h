@@ -93,7 +93,7 @@ struct memory_reading {
 };
 
 struct device_info {
-	char name[96];      /* "CPU, 2 threads, bf16", "cuda:0 NVIDIA H200" */
+	char name[96];      /* "CPU, 2 threads", "cuda:0 NVIDIA H200" */
 	bool bf16, fp16;    /* worth offering here */
 	double blas_gflops; /* measured on a CPU; 0 unknown */
 };

@@ -431,7 +431,7 @@ static int describe_device(int device, struct device_info *out)
 	out->bf16 = tt_cpu_has_bf16();
 	out->fp16 = false;
 	out->blas_gflops = tt_blas_gflops();
-	snprintf(out->name, sizeof out->name, "CPU, %d threads%s", threads, out->bf16 ? ", bf16" : "");
+	snprintf(out->name, sizeof out->name, "CPU, %d threads", threads);
 	return 0;
 }
 
