@@ -95,6 +95,8 @@ void train_loader_stop(struct train_loader *l);
 /* Paints the scene as a size x size network sees a picture of some aspect and resolution: pixels [3,size,size] in -1..1. Returns the aspect. */
 float train_picture(const struct scene *scene, uint64_t *rng, int size, float *pixels);
 
+/* Changes the picture's colours at random, for texts that name none: a kind must be known by its shape in colours it never had, too. */
+void train_wash(uint64_t *rng, int size, float *pixels);
 /* What each patch of the picture shows, of grid x grid: the kind of the thing that covers its middle, TRAIN_NOTHING, or TRAIN_UNSURE near a thing's edge. */
 enum { TRAIN_NOTHING = KIND_COUNT, TRAIN_PATCH_CLASSES, TRAIN_UNSURE = -100 };
 void train_patch_kinds(const struct scene *scene, float aspect, int grid, int64_t *out);

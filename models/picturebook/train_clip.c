@@ -141,11 +141,18 @@ struct claim {
 	const struct group *group; /* stands for the only thing's kind, or NULL */
 };
 
-static bool shows(const struct scene *scene, const struct scene_thing *claimed)
+/* What a picture shows. */
+struct sight {
+	struct scene scene;
+	bool washed; /* its colours were changed: no text's colours are wrong for it */
+};
+
+static bool shows(const struct sight *sight, const struct scene_thing *claimed)
 {
+	const struct scene *scene = &sight->scene;
 	for (int i = 0; i < scene->n_things; i++) {
 		const struct scene_thing *t = &scene->things[i];
-		if (t->kind == claimed->kind && (claimed->colour == COLOUR_NONE || t->colour == claimed->colour))
+		if (t->kind == claimed->kind && (sight->washed || claimed->colour == COLOUR_NONE || t->colour == claimed->colour))
 			return true;
 	}
 	return false;
@@ -160,13 +167,13 @@ static bool shows_group(const struct scene *scene, const struct group *group)
 	return false;
 }
 
-static bool holds(const struct claim *c, const struct scene *scene)
+static bool holds(const struct claim *c, const struct sight *sight)
 {
-	const struct scene *claim = &c->scene;
+	const struct scene *claim = &c->scene, *scene = &sight->scene;
 	if (c->group)
 		return shows_group(scene, c->group);
 	for (int i = 0; i < claim->n_things; i++) {
-		if (!shows(scene, &claim->things[i]))
+		if (!shows(sight, &claim->things[i]))
 			return false;
 	}
 	if (claim->background != BACKGROUND_PLAIN && claim->background != scene->background)
@@ -185,8 +192,8 @@ static struct manner pick_manner(uint64_t *rng, bool single)
 	static const char *const leads[] = {"", "", "", "A photo depicts ", "A photo depicts ", "a photo of ", "a photo of ", "a picture of "};
 	return (struct manner){
 		.lead = leads[scene_below(rng, sizeof leads / sizeof *leads)],
-		.no_place = scene_below(rng, 100) < (single ? 60 : 20),
-		.no_colours = scene_below(rng, 100) < (single ? 50 : 15),
+		.no_place = scene_below(rng, 100) < (single ? 70 : 25),
+		.no_colours = scene_below(rng, 100) < (single ? 60 : 20),
 		.general = single && scene_below(rng, 100) < 8,
 	};
 }
@@ -257,18 +264,23 @@ static struct train_batch *draw(const void *net, const struct train_phase *phase
 	const struct matcher *m = net;
 	int n = phase->batch;
 	struct train_batch *b = train_batch_create(n, phase->size, 2 * n + STRANGERS, TOKENS_MAX);
-	struct scene *scenes = xcalloc((size_t)n, sizeof *scenes);
+	struct sight *sights = xcalloc((size_t)n, sizeof *sights);
 	b->patches = xcalloc((size_t)n * GRID * GRID, sizeof *b->patches);
 	struct claim *claims = xcalloc((size_t)n * 2, sizeof *claims);
 	struct scene_split split = {.part = SCENE_TRAIN};
 	memcpy(split.weight, phase->things, sizeof split.weight);
 	for (int i = 0; i < n; i++) {
-		scene_random(&scenes[i], scene_next(&seed), &split);
-		float aspect = train_picture(&scenes[i], &seed, b->size, b->pixels + (size_t)i * 3 * (size_t)b->size * (size_t)b->size);
-		train_patch_kinds(&scenes[i], aspect, GRID, b->patches + i * GRID * GRID);
-		struct manner manner = pick_manner(&seed, scenes[i].n_things == 1);
-		struct scene foil = pick_foil(&scenes[i], &seed);
-		claims[i] = claim_of(&scenes[i], &manner);
+		struct scene *scene = &sights[i].scene;
+		float *pixels = b->pixels + (size_t)i * 3 * (size_t)b->size * (size_t)b->size;
+		scene_random(scene, scene_next(&seed), &split);
+		float aspect = train_picture(scene, &seed, b->size, pixels);
+		train_patch_kinds(scene, aspect, GRID, b->patches + i * GRID * GRID);
+		struct manner manner = pick_manner(&seed, scene->n_things == 1);
+		struct scene foil = pick_foil(scene, &seed);
+		sights[i].washed = manner.no_colours && manner.no_place && scene_below(&seed, 5) > 0;
+		if (sights[i].washed)
+			train_wash(&seed, b->size, pixels);
+		claims[i] = claim_of(scene, &manner);
 		claims[n + i] = claim_of(&foil, &manner);
 		put_claim(m, &claims[i], &manner, b, i);
 		put_claim(m, &claims[n + i], &manner, b, n + i);
@@ -277,9 +289,9 @@ static struct train_batch *draw(const void *net, const struct train_phase *phase
 		put_stranger(m, &seed, b, 2 * n + i);
 	for (int i = 0; i < n; i++) {
 		for (int j = 0; j < 2 * n; j++)
-			b->bias[(size_t)i * (size_t)b->rows + (size_t)j] = j != i && holds(&claims[j], &scenes[i]) ? excluded : 0;
+			b->bias[(size_t)i * (size_t)b->rows + (size_t)j] = j != i && holds(&claims[j], &sights[i]) ? excluded : 0;
 	}
-	free(scenes);
+	free(sights);
 	free(claims);
 	return b;
 }
@@ -309,7 +321,7 @@ const struct train_task train_clip = {
 		 .weight_decay = 0.05,
 		 .average = 0.999,
 		 .warmup = 300,
-		 .phases = {{64000, 64, IMAGE_SIZE, {1, 0, 0}}, {620000, 64, IMAGE_SIZE, {3, 4, 3}}}},
+		 .phases = {{64000, 64, IMAGE_SIZE, {1, 0, 0}}, {670000, 64, IMAGE_SIZE, {4, 3, 2}}}},
 	.write_files = write_files,
 	.open = open_net,
 	.close = close_net,

@@ -36,6 +36,21 @@ float train_picture(const struct scene *scene, uint64_t *rng, int size, float *p
 	return aspect;
 }
 
+/* Turns the colours around the grey axis, weakens them, and makes the picture darker or lighter. */
+void train_wash(uint64_t *rng, int size, float *pixels)
+{
+	const size_t plane = (size_t)size * (size_t)size;
+	const float turn = scene_between(rng, 0, 6.2831853f), strength = scene_between(rng, 0, 1), gain = scene_between(rng, 0.35f, 1);
+	const float end = scene_below(rng, 2) ? 1 : -1, along = strength * cosf(turn), across = strength * sinf(turn) / sqrtf(3);
+	for (size_t i = 0; i < plane; i++) {
+		float r = pixels[i], g = pixels[plane + i], b = pixels[2 * plane + i], grey = (r + g + b) / 3;
+		const float turned[3] = {grey + along * (r - grey) + across * (b - g), grey + along * (g - grey) + across * (r - b),
+					 grey + along * (b - grey) + across * (g - r)};
+		for (size_t c = 0; c < 3; c++)
+			pixels[c * plane + i] = fminf(fmaxf(end + (turned[c] - end) * gain, -1), 1);
+	}
+}
+
 static int64_t patch_kind(const struct scene *scene, float x, float y)
 {
 	int64_t kind = TRAIN_NOTHING;
