@@ -182,13 +182,14 @@ void engine_start(struct engine *e)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	e->loaders_running = e->loaders + 1;
-	start_thread(&e->opener, opener_main, e);
 	for (int i = 0; i < MODEL_KINDS; i++)
 		start_thread(&e->lane[i].thread, lane_main, &e->lane[i]);
 	for (int i = 0; i < e->loaders; i++)
 		start_thread(&e->loader[i], loader_main, e);
 	/* One more that takes nothing from the background, so that a look at a picture never waits for the decode of another. */
 	start_thread(&e->loader[e->loaders], loader_express_main, e);
+	/* Last: no thread can be made while another loads a library. */
+	start_thread(&e->opener, opener_main, e);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 

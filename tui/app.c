@@ -349,8 +349,8 @@ int app_run(struct config *config, char *const *paths, int n)
 	select_first(&a);
 	draw(&a);
 	app_apply_labels(&a, &a.labels);
-	engine_start(a.engine);
 	a.gauge = gauge_start(config->device, 2.0);
+	engine_start(a.engine);
 	a.undecided = true;
 	loop(&a);
 	terminal_stop();

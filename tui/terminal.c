@@ -292,6 +292,19 @@ static SCREEN *start_direct(const char *term)
 	return screen;
 }
 
+static SCREEN *start_curses(struct terminal *t, const char *term)
+{
+	SCREEN *screen = t->colour == COLOUR_DIRECT ? start_direct(term) : NULL;
+	int known;
+
+	if (screen)
+		return screen;
+	if (t->colour == COLOUR_DIRECT)
+		t->colour = COLOUR_256;
+	/* newterm alone would end the program when there is no such entry. */
+	return setupterm(term, STDOUT_FILENO, &known) == ERR ? NULL : newterm(term, stdout, stdin);
+}
+
 static void configure_curses(void)
 {
 	set_escdelay(25);
@@ -305,20 +318,21 @@ static void configure_curses(void)
 	define_other_keys();
 	mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON1_DOUBLE_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
 	mouseinterval(0);
+	typeahead(-1); /* whole frames only: keys are drained before each anyway */
+	/* In its first state ncurses 6.4 writes at every cursor movement; in the state after a suspension, which the first refresh ends, a frame at a time. */
+	endwin();
 }
 
 static void describe(struct terminal *t, const char *term)
 {
 	static const char *const names[] = {"no colour", "8 colours", "16 colours", "256 colours", "true colour"};
 
-	snprintf(t->description, sizeof t->description, "%s, %s, cells%s%s", term, names[t->colour], t->utf8 ? "" : ", ASCII",
-		 t->tmux ? ", in tmux" : "");
+	snprintf(t->description, sizeof t->description, "%s, %s%s%s", term, names[t->colour], t->utf8 ? "" : ", ASCII", t->tmux ? ", in tmux" : "");
 }
 
 int terminal_start(const char *colour, double aspect, struct terminal *out, struct error *err)
 {
 	const char *term = getenv("TERM");
-	SCREEN *screen = NULL;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return fail(err, E_USAGE, "the screen needs a terminal; without one use \"vramble caption FILE…\" or \"vramble score FILE…\"");
@@ -329,20 +343,15 @@ int terminal_start(const char *colour, double aspect, struct terminal *out, stru
 		return fail(err, E_IO, "cannot use the terminal: %s", strerror(errno));
 	*out = (struct terminal){0};
 	decide(colour, term, out);
-	if (out->colour == COLOUR_DIRECT)
-		screen = start_direct(term);
-	if (!screen && setupterm(term, STDOUT_FILENO, &(int){0}) == ERR)
-		return fail(err, E_USAGE, "TERM=%s is not known on this machine; install its terminfo entry, or set TERM=xterm-256color", term);
-	if (!screen) {
-		out->colour = out->colour == COLOUR_DIRECT ? COLOUR_256 : out->colour;
-		screen = newterm(term, stdout, stdin);
-	}
-	if (!screen)
-		return fail(err, E_USAGE, "TERM=%s: curses cannot use this terminal", term);
+	/* Before curses, which would put its own handlers in their place, and ignore SIGTSTP while it draws. */
+	catch_signals();
 	taken = 1;
+	if (!start_curses(out, term)) {
+		taken = 0;
+		return fail(err, E_USAGE, "TERM=%s is not known on this machine; install its terminfo entry, or set TERM=xterm-256color", term);
+	}
 	configure_curses();
 	fit_colour_to_curses(out);
-	catch_signals();
 	out->cell_aspect = aspect > 0 ? aspect : cell_aspect();
 	describe(out, term);
 	return 0;

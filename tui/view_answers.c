@@ -110,11 +110,11 @@ static bool draw_problem(const struct app *a, const struct catalog_picture *p, c
 	const char *text = a->library_failure;
 	int lines;
 
-	if (!app_has_models(a))
-		text = "no model is in use; give one with --clip, --captioner or --nli";
-	else if (p->status == PICTURE_UNSUPPORTED)
+	if (p->status == PICTURE_UNSUPPORTED)
 		text = "no answers: the picture is not read";
-	else if (p->status == PICTURE_FAILED && p->answers && p->answers->failure) /* which the picture's panel tells when there is no picture */
+	else if (!app_has_models(a))
+		text = "no model is in use; give one with --clip, --captioner or --nli";
+	else if (!text && p->status == PICTURE_FAILED && p->answers->failure) /* the picture's panel tells why there is no picture */
 		text = p->answers->info.width ? app_short_failure(a, p->answers->failure) : "no answers: the picture could not be read";
 	if (!text)
 		return false;

@@ -185,11 +185,12 @@ static void draw_speed(const struct app *a, int y, int x, int width)
 
 static void draw_counts(const struct app *a, int y, int x, int width)
 {
-	int used = draw_format(&a->canvas, y, x, width, ROLE_DONE, "%s %d  ", draw_symbol(&a->canvas, SYM_DONE), (int)a->status.answered);
+	int failed = catalog_count(a->catalog, PICTURE_FAILED);
+	int used = draw_format(&a->canvas, y, x, width, ROLE_DONE, "%s %d  ", draw_symbol(&a->canvas, SYM_DONE),
+			       catalog_count(a->catalog, PICTURE_DONE));
 	enum theme_role role = a->status.pending ? ROLE_PENDING : ROLE_DIM;
 
-	draw_format(&a->canvas, y, x + used, width - used, a->status.failed ? ROLE_FAILED : ROLE_DIM, "%s %d", draw_symbol(&a->canvas, SYM_FAILED),
-		    (int)a->status.failed);
+	draw_format(&a->canvas, y, x + used, width - used, failed ? ROLE_FAILED : ROLE_DIM, "%s %d", draw_symbol(&a->canvas, SYM_FAILED), failed);
 	if (!draw_whole(&a->canvas, y + 1, x, width, role, "%s %d waiting", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending))
 		draw_format(&a->canvas, y + 1, x, width, role, "%s %d", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending);
 }

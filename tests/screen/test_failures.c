@@ -89,7 +89,8 @@ static void files_are_broken(void **state)
 	pty_wait_text(b.pty, "✓ 3  ✗ 3");
 	/* Trying again says the same again. */
 	pty_type(b.pty, "g\r");
-	pty_wait_text(b.pty, "✗ 4");
+	pty_wait_text(b.pty, "✓ 3  ✗ 3");
+	pty_wait_row(b.pty, 2, "✗");
 	browse_end(&b);
 }
 

@@ -89,8 +89,7 @@ static void screen_and_tmux_entries(void **state)
 {
 	check_look(&(struct look){(const char *[]){"TERM=screen-256color", NULL}, (char *[]){"--colour", "256", NULL}, "screen-256color", true, false,
 				  true});
-	check_look(&(struct look){(const char *[]){"TERM=tmux-256color", "TMUX=/tmp/x,1,0", NULL}, NULL, "256 colours, cells, in tmux", true, false,
-				  true});
+	check_look(&(struct look){(const char *[]){"TERM=tmux-256color", "TMUX=/tmp/x,1,0", NULL}, NULL, "256 colours, in tmux", true, false, true});
 }
 
 static void too_small(void **state)
