@@ -40,16 +40,16 @@ static tt_tensor *prepare(struct model *m, const struct scene *scenes, int n, st
 	return pixels;
 }
 
-/* n held-out scenes, of one thing only or of the usual mixture, no two with the same caption. */
-static void pick_scenes(struct scene *scenes, int n, bool single, uint64_t *seed)
+/* n held-out scenes, no two with the same caption. */
+static void pick_scenes(struct scene *scenes, int n, uint64_t *seed)
 {
-	struct scene_split split = {.part = SCENE_TEST, .weight = {single, 0, 0}};
+	static const struct scene_split split = {.part = SCENE_TEST};
 	for (int i = 0; i < n; i++) {
 		bool again;
 		do {
 			scene_random(&scenes[i], (*seed)++, &split);
 			again = false;
-			for (int j = 0; j < i && !single; j++)
+			for (int j = 0; j < i; j++)
 				again = again || caption_same(&scenes[i], &scenes[j]);
 		} while (again);
 	}
@@ -106,7 +106,7 @@ static int best(const float *picture, const float *texts, int n, int width)
 
 /* Counts of one measurement under way. */
 struct clip_counts {
-	int scenes, retrieved, colours, with_relation, relations, singles, kinds;
+	int scenes, retrieved, colours, with_relation, relations, kinds, kinds_seen;
 	double cosine, foil_cosine;
 	float *pictures, *texts, *foils; /* [GROUP][embed_size] */
 };
@@ -116,7 +116,7 @@ static int measure_group(struct model *m, struct clip_counts *c, uint64_t *seed,
 	struct scene scenes[GROUP], foils[GROUP];
 	bool changed[GROUP];
 	int width = m->info.embed_size;
-	pick_scenes(scenes, GROUP, false, seed);
+	pick_scenes(scenes, GROUP, seed);
 	if (embed_pictures(m, scenes, GROUP, c->pictures, err) < 0 || embed_captions(m, scenes, GROUP, "", c->texts, err) < 0)
 		return -1;
 	for (int i = 0; i < GROUP; i++)
@@ -146,7 +146,7 @@ static int measure_cosines(struct model *m, struct clip_counts *c, uint64_t *see
 {
 	struct scene scenes[GROUP], foils[GROUP];
 	int width = m->info.embed_size;
-	pick_scenes(scenes, GROUP, false, seed);
+	pick_scenes(scenes, GROUP, seed);
 	for (int i = 0; i < GROUP; i++)
 		scene_foil_colours(&scenes[i], *seed + (uint64_t)i, SCENE_ALL, &foils[i]);
 	if (embed_pictures(m, scenes, GROUP, c->pictures, err) < 0 || embed_captions(m, scenes, GROUP, "A photo depicts ", c->texts, err) < 0 ||
@@ -160,11 +160,14 @@ static int measure_cosines(struct model *m, struct clip_counts *c, uint64_t *see
 	return 0;
 }
 
-static int measure_kinds(struct model *m, struct clip_counts *c, uint64_t *seed, struct error *err)
+/* Of GROUP single things of the part, adds those whose kind is named to *right. */
+static int measure_kinds(struct model *m, struct clip_counts *c, enum scene_part part, int *right, uint64_t *seed, struct error *err)
 {
+	const struct scene_split split = {.part = part, .weight = {1, 0, 0}};
 	struct scene scenes[GROUP], names[KIND_COUNT];
 	int width = m->info.embed_size;
-	pick_scenes(scenes, GROUP, true, seed);
+	for (int i = 0; i < GROUP; i++)
+		scene_random(&scenes[i], (*seed)++, &split);
 	memset(names, 0, sizeof names);
 	for (int i = 0; i < KIND_COUNT; i++) {
 		names[i].n_things = 1;
@@ -173,8 +176,7 @@ static int measure_kinds(struct model *m, struct clip_counts *c, uint64_t *seed,
 	if (embed_pictures(m, scenes, GROUP, c->pictures, err) < 0 || embed_captions(m, names, KIND_COUNT, "a photo of ", c->texts, err) < 0)
 		return -1;
 	for (int i = 0; i < GROUP; i++)
-		c->kinds += best(c->pictures + (size_t)i * (size_t)width, c->texts, KIND_COUNT, width) == (int)scenes[i].things[0].kind;
-	c->singles += GROUP;
+		*right += best(c->pictures + (size_t)i * (size_t)width, c->texts, KIND_COUNT, width) == (int)scenes[i].things[0].kind;
 	return 0;
 }
 
@@ -190,7 +192,9 @@ int measure_clip(struct model *m, int groups, struct measure_clip *out, struct e
 	for (int i = 0; i < groups && status == 0; i++) {
 		status = measure_group(m, &c, &seed, err);
 		if (status == 0)
-			status = measure_kinds(m, &c, &seed, err);
+			status = measure_kinds(m, &c, SCENE_TEST, &c.kinds, &seed, err);
+		if (status == 0)
+			status = measure_kinds(m, &c, SCENE_TRAIN, &c.kinds_seen, &seed, err);
 	}
 	if (status == 0)
 		status = measure_cosines(m, &c, &seed, err);
@@ -202,7 +206,8 @@ int measure_clip(struct model *m, int groups, struct measure_clip *out, struct e
 	*out = (struct measure_clip){
 		.retrieval = (float)c.retrieved / (float)c.scenes,
 		.colours = (float)c.colours / (float)c.scenes,
-		.kinds = (float)c.kinds / (float)c.singles,
+		.kinds = (float)c.kinds / (float)c.scenes,
+		.kinds_seen = (float)c.kinds_seen / (float)c.scenes,
 		.relations = (float)c.relations / (float)c.with_relation,
 		.cosine = (float)c.cosine,
 		.foil_cosine = (float)c.foil_cosine,
@@ -241,7 +246,7 @@ int measure_captions(struct model *m, int scenes, struct measure_captions *out, 
 		struct scene scene[BATCH], said;
 		struct caption captions[BATCH];
 		int n = scenes - i < BATCH ? scenes - i : BATCH;
-		pick_scenes(scene, n, false, &seed);
+		pick_scenes(scene, n, &seed);
 		tt_tensor *pixels = prepare(m, scene, n, err);
 		if (!pixels || m->ops->caption(m, pixels, &options, captions, err) < 0)
 			return -1;

@@ -14,6 +14,7 @@ struct measure_clip {
 	float retrieval;   /* the right caption among those of 64 scenes scores highest */
 	float colours;     /* the caption beats the same caption with colours swapped */
 	float kinds;       /* "a photo of a cat" wins among all kinds, for pictures of one thing */
+	float kinds_seen;  /* the same for new pictures of things in colours that training had */
 	float relations;   /* the caption beats the same caption with another relation; chance is 0.5 */
 	float cosine;      /* mean similarity of a picture with "A photo depicts" and its caption, what CLIPScore multiplies by 2.5 */
 	float foil_cosine; /* the same with the swapped colours */

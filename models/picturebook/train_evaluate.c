@@ -36,6 +36,7 @@ static int clip_rows(struct model *m, struct error *err)
 	row("CLIP: the right caption among those of 64 scenes", r.retrieval);
 	row("CLIP: the caption beats the one with swapped colours", r.colours);
 	row("CLIP: names the kind of a single thing, of 32", r.kinds);
+	row("CLIP: the same in a colour that training had for it", r.kinds_seen);
 	row("CLIP: the caption beats the one with another relation", r.relations);
 	printf("CLIP: mean cosine with \"A photo depicts\" and the caption %.3f, with swapped colours %.3f\n", (double)r.cosine,
 	       (double)r.foil_cosine);
