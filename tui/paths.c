@@ -33,6 +33,15 @@ char *paths_beside(const char *name)
 	return existing(xasprintf("%s/%s", self, name));
 }
 
+/* An installed program finds its files from where it stands, so that a tree may be moved, or installed under another prefix than it was built for. */
+static char *installed(const char *folder, const char *name, const char *built_for)
+{
+	char *relative = xasprintf("../%s/vramble/%s", folder, name), *path = paths_beside(relative);
+
+	free(relative);
+	return path ? path : existing(xasprintf("%s/%s", built_for, name));
+}
+
 char *paths_library(void)
 {
 	const char *chosen = getenv("VRAMBLE_LIBRARY");
@@ -41,7 +50,7 @@ char *paths_library(void)
 	if (chosen && *chosen)
 		return xstrdup(chosen);
 	path = paths_beside("libvramble-torch.so");
-	return path ? path : existing(xstrdup(VRAMBLE_LIBDIR "/libvramble-torch.so"));
+	return path ? path : installed("lib", "libvramble-torch.so", VRAMBLE_LIBDIR);
 }
 
 char *paths_data(const char *name)
@@ -50,7 +59,7 @@ char *paths_data(const char *name)
 	char *path = paths_beside(source);
 
 	free(source);
-	return path ? path : existing(xasprintf("%s/%s", VRAMBLE_DATADIR, name));
+	return path ? path : installed("share", name, VRAMBLE_DATADIR);
 }
 
 /* The XDG base directory rule: the variable if it is set to an absolute path, else $HOME and the usual folder. */
