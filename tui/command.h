@@ -33,6 +33,7 @@ int command_browse(struct invocation *in); /* the screen; without SCREEN it says
 /* "vramble: text" on standard error. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 enum exit_code exit_code_for(const struct error *err);
+enum exit_code exit_code_for_model(const struct error *err); /* of an error that keeps a model from being used */
 
 /* ---- running pictures through the engine without a screen (command_run.c) ---- */
 

@@ -65,7 +65,7 @@ int command_info(struct invocation *in)
 			(in->json ? print_json : print_text)(in->files[i], &info);
 		else {
 			complain("%s", err.text);
-			code = exit_code_for(&err);
+			code = exit_code_for_model(&err);
 		}
 	}
 	return code;

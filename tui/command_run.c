@@ -78,6 +78,12 @@ enum exit_code exit_code_for(const struct error *err)
 	}
 }
 
+/* Whatever keeps a model from being used, a missing file as well as a wrong tensor, there is no model; only memory is another matter. */
+enum exit_code exit_code_for_model(const struct error *err)
+{
+	return err->code == E_MEMORY ? EXIT_NO_MEMORY : EXIT_NO_MODEL;
+}
+
 /* Tells what is complete, in order. */
 static void tell(struct run *r)
 {
@@ -97,7 +103,7 @@ static void tell(struct run *r)
 static void take_model_failure(struct run *r, const struct event *e)
 {
 	complain("%s", e->err->text);
-	r->verdict = exit_code_for(e->err);
+	r->verdict = exit_code_for_model(e->err);
 	r->live_models--;
 }
 
