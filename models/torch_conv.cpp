@@ -1,8 +1,8 @@
 /* torch_conv.cpp - convolution as training needs it: the weights' gradient without barriers.
  *
- * oneDNN's gradient of a convolution's weights in bf16 lets its threads wait for each other by spinning, several times per call. As soon as anything else
- * runs on the machine, each wait costs a time slice of the system: measured, 1 s instead of 12 ms. Here every thread takes its own share of the batch and
- * computes alone; the shares are added up. Everything else is libtorch's convolution.
+ * oneDNN's gradient of a convolution's weights in bf16 lets its threads wait for each other by spinning, several times per call. As soon as anything
+ * else runs on the machine, each wait costs a time slice of the system: measured, 1 s instead of 12 ms. Here every thread takes its own share of the
+ * batch and computes alone; the shares are added up. Everything else is libtorch's convolution.
  */
 #include "models/torch_private.h"
 

@@ -1,8 +1,8 @@
 /* measure.h - how well the networks of this folder do on held-out scenes; for the trainer's table and for tests/torch/test_picturebook.c.
  *
- * Every scene holds a combination of kind and colour, or of two kinds and a relation, that no training picture had. The pictures are painted at 320x240 and
- * go the way that every picture goes: preprocessing, tokenizer, the weights as stored, beam search. A model is one that model_load has loaded; its work pool
- * is used. All functions: one thread at a time, the same arguments give the same scenes; 0, or -1 with err.
+ * Every scene holds a combination of kind and colour, or of two kinds and a relation, that no training picture had. The pictures are painted at
+ * 320x240 and go the way that every picture goes: preprocessing, tokenizer, the weights as stored, beam search. A model is one that model_load has
+ * loaded; its work pool is used. All functions: one thread at a time, the same arguments give the same scenes; 0, or -1 with err.
  */
 #ifndef MODELS_PICTUREBOOK_MEASURE_H
 #define MODELS_PICTUREBOOK_MEASURE_H

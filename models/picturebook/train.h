@@ -1,9 +1,9 @@
 /* train.h - what the parts of the trainer share; build/train makes the three networks of this folder from nothing but scene.h and grammar.h.
  *
- * A task is one network: it writes its folder (config and tokenizer), builds its net, turns seeds into batches and batches into a loss. train_loop.c runs any
- * task: loader threads draw batches ahead while libtorch computes on the calling thread; AdamW over fp32 weights with products in bf16 where the CPU has it;
- * a moving average of the weights is what gets saved. How long a run takes is given in samples, so a seed gives the same run on every machine as far as
- * libtorch's sums allow.
+ * A task is one network: it writes its folder (config and tokenizer), builds its net, turns seeds into batches and batches into a loss. train_loop.c
+ * runs any task: loader threads draw batches ahead while libtorch computes on the calling thread; AdamW over fp32 weights with products in bf16
+ * where the CPU has it; a moving average of the weights is what gets saved. How long a run takes is given in samples, so a seed gives the same run
+ * on every machine as far as libtorch's sums allow.
  */
 #ifndef MODELS_PICTUREBOOK_TRAIN_H
 #define MODELS_PICTUREBOOK_TRAIN_H
@@ -97,11 +97,12 @@ float train_picture(const struct scene *scene, uint64_t *rng, int size, float *p
 
 /* Changes the picture's colours at random, for texts that name none: a kind must be known by its shape in colours it never had, too. */
 void train_wash(uint64_t *rng, int size, float *pixels);
-/* What each patch of the picture shows, of grid x grid: the kind of the thing that covers its middle, TRAIN_NOTHING, or TRAIN_UNSURE near a thing's edge. */
+/* What each patch of the picture shows, of grid x grid: the kind of the thing that covers its middle, TRAIN_NOTHING, or TRAIN_UNSURE near a thing's
+ * edge. */
 enum { TRAIN_NOTHING = KIND_COUNT, TRAIN_PATCH_CLASSES, TRAIN_UNSURE = -100 };
 void train_patch_kinds(const struct scene *scene, float aspect, int grid, int64_t *out);
-/* How badly a linear head tells these kinds from the patches' vectors, rows [..., width]. From captions alone, one hint per picture instead of one per patch,
- * shapes would take many times longer to learn. */
+/* How badly a linear head tells these kinds from the patches' vectors, rows [..., width]. From captions alone, one hint per picture instead of one
+ * per patch, shapes would take many times longer to learn. */
 tt_tensor *train_patch_loss(tt_pool *p, const struct nn_linear *head, tt_tensor *rows, const int64_t *kinds);
 
 /* ---- train_words.c: tokenizer files whose vocabulary holds every word of the grammar as one token and any other text as bytes or letters */

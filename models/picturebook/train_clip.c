@@ -133,8 +133,8 @@ static void *open_net(const char *dir, struct nn_source *source, struct error *e
 
 /* ---- what texts claim
  *
- * A claim is a scene of which some things, colours, the relation or the place may be left out. A text that is true of another picture of the batch too must
- * not count as a wrong answer for it. */
+ * A claim is a scene of which some things, colours, the relation or the place may be left out. A text that is true of another picture of the batch
+ * too must not count as a wrong answer for it. */
 
 struct claim {
 	struct scene scene;

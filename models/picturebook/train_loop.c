@@ -68,7 +68,7 @@ static size_t count_of(const struct nn_made *m)
 	return (size_t)tt_count(m->tensor);
 }
 
-/* Moves the average towards the weights as AVERAGE_EVERY single steps would; the average's memory grows with the run so that the start is forgotten. */
+/* Moves the average towards the weights as AVERAGE_EVERY single steps would; its memory grows with the run so that the start is forgotten. */
 static int average_weights(struct run *r, struct error *err)
 {
 	double keep = fmin(r->task->plan.average, (1.0 + (double)r->step) / (20.0 + (double)r->step));

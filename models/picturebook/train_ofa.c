@@ -24,7 +24,7 @@ static const char configuration[] = "{\n"
 				    "  }\n"
 				    "}\n";
 
-/* Few positions, because captions are short and pictures small: the tables would otherwise outweigh the layers. image_bucket_size allows 128 pixels. */
+/* Few positions, because captions are short and pictures small: the tables would otherwise outweigh the layers. 8 rows of patches are 128 pixels. */
 static const char config[] = "{\n"
 			     "  \"architectures\": [\"OFAModel\"],\n"
 			     "  \"model_type\": \"ofa\",\n"

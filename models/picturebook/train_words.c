@@ -10,8 +10,9 @@
 
 /* The merges of a byte-pair vocabulary that make every word of the grammar one token.
  *
- * A word's merges grow from one end: in the GPT-2 way each left part begins with the blank in front of the word, in the CLIP way each right part ends with the
- * "</w>" behind it. So no merge can apply inside a word, whatever the ranks, and a word that is not known falls apart into its bytes but for one end. */
+ * A word's merges grow from one end: in the GPT-2 way each left part begins with the blank in front of the word, in the CLIP way each right part
+ * ends with the "</w>" behind it. So no merge can apply inside a word, whatever the ranks, and a word that is not known falls apart into its bytes
+ * but for one end. */
 struct merges {
 	json_t *vocabulary;
 	struct buffer text; /* of merges.txt */

@@ -1,5 +1,5 @@
-/* test_picturebook.c - the bundled networks do what their card says, on scenes they never saw. The bounds lie a little below the card's numbers, because
- * fewer scenes are tried here. */
+/* test_picturebook.c - the bundled networks do what their card says, on scenes they never saw. The bounds lie a little below the card's numbers,
+ * because fewer scenes are tried here. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
