@@ -354,6 +354,8 @@ int app_run(struct config *config, char *const *paths, int n)
 	a.undecided = true;
 	loop(&a);
 	terminal_stop();
-	close_all(&a);
+	/* A library that is just being loaded cannot be waited for; main ends the process without looking back. */
+	if (a.library[0] || a.library_failure)
+		close_all(&a);
 	return a.exit_code;
 }
