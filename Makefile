@@ -208,7 +208,8 @@ tools: $(if $(wildcard models/picturebook/demo.c),$(BUILD)/demo-scenes)
 
 # ---------------------------------------------------------------- the two commands
 # Packages may only just have been installed, so what needs them runs in a second make that looks again.
-SUB = $(MAKE) --no-print-directory
+JOBS ?= $(shell nproc)
+SUB = $(MAKE) --no-print-directory -j$(JOBS)
 DEMO_FOLDER := $(BUILD)/demo
 
 deps:

@@ -42,8 +42,8 @@ void pty_wait_text(struct pty *p, const char *text); /* anywhere on the screen, 
 void pty_wait_no_text(struct pty *p, const char *text);
 void pty_wait_row(struct pty *p, int row, const char *text);
 void pty_wait_both(struct pty *p, const char *text, const char *more); /* in one row, in this order */
-void pty_wait_stopped(struct pty *p); /* by ^Z; the terminal is checked as in pty_finish. Only with job_control */
-void pty_continue(struct pty *p);     /* as the shell's fg does */
+void pty_wait_stopped(struct pty *p);                                  /* by ^Z; the terminal is checked as in pty_finish. Only with job_control */
+void pty_continue(struct pty *p);                                      /* as the shell's fg does */
 /* Reads what comes during so many milliseconds; returns how many bytes. The only wait for time: to see that nothing happens. */
 size_t pty_listen(struct pty *p, int ms);
 
