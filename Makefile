@@ -44,8 +44,10 @@ SCREEN_PKGS := ncursesw chafa glib-2.0
 
 BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
 	-DVRAMBLE_LIBDIR='"$(PREFIX)/lib/vramble"' -DVRAMBLE_DATADIR='"$(PREFIX)/share/vramble"' -MMD -MP
+# clang says so when it cannot vectorise a loop that asks for it: slower, not wrong.
+CXXQUIET := $(if $(findstring clang,$(shell $(CXX) --version 2>/dev/null)),-Wno-pass-failed)
 ALL_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(CWARN) $(SAN) $(CFLAGS)
-ALL_CXXFLAGS = -std=$(TORCH_STD) -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(WARN) $(SAN) $(CXXFLAGS)
+ALL_CXXFLAGS = -std=$(TORCH_STD) -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(WARN) $(CXXQUIET) $(SAN) $(CXXFLAGS)
 ALL_LDFLAGS = $(SAN) $(LDFLAGS)
 
 # ---------------------------------------------------------------- libtorch
