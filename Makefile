@@ -44,8 +44,11 @@ SCREEN_PKGS := ncursesw chafa glib-2.0
 
 BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
 	-DVRAMBLE_LIBDIR='"$(PREFIX)/lib/vramble"' -DVRAMBLE_DATADIR='"$(PREFIX)/share/vramble"' -MMD -MP
-# clang says so when it cannot vectorise a loop that asks for it: slower, not wrong.
-CXXQUIET := $(if $(findstring clang,$(shell $(CXX) --version 2>/dev/null)),-Wno-pass-failed)
+# libtorch runs on GNU's OpenMP and a process must not have two: clang's own is not linked, so a shim built by clang runs its own loops on one thread (those
+# of libtorch on all). And clang says so when it cannot vectorise a loop that asks for it: slower, not wrong.
+IS_CLANG := $(findstring clang,$(shell $(CXX) --version 2>/dev/null))
+CXXQUIET := $(if $(IS_CLANG),-Wno-pass-failed)
+OPENMP := $(if $(IS_CLANG),,-fopenmp)
 ALL_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(CWARN) $(SAN) $(CFLAGS)
 ALL_CXXFLAGS = -std=$(TORCH_STD) -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(WARN) $(CXXQUIET) $(SAN) $(CXXFLAGS)
 ALL_LDFLAGS = $(SAN) $(LDFLAGS)
@@ -124,7 +127,7 @@ $(BUILD)/tui/%.o: tui/%.c
 
 $(BUILD)/models/torch_%.o: models/torch_%.cpp
 	$(call say,CXX,$<)
-	$(Q)mkdir -p $(@D) && $(CXX) $(BASE_CPPFLAGS) $(TORCH_INC) -D_GLIBCXX_USE_CXX11_ABI=$(TORCH_ABI) -fopenmp -fno-trapping-math -fno-math-errno $(ALL_CXXFLAGS) -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CXX) $(BASE_CPPFLAGS) $(TORCH_INC) -D_GLIBCXX_USE_CXX11_ABI=$(TORCH_ABI) $(OPENMP) -fno-trapping-math -fno-math-errno $(ALL_CXXFLAGS) -c $< -o $@
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
