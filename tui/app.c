@@ -354,8 +354,6 @@ int app_run(struct config *config, char *const *paths, int n)
 	a.undecided = true;
 	loop(&a);
 	terminal_stop();
-	/* A library that is just being loaded cannot be waited for; main ends the process without looking back. */
-	if (a.library[0] || a.library_failure)
-		close_all(&a);
+	close_all(&a);
 	return a.exit_code;
 }

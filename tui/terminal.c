@@ -302,7 +302,10 @@ static SCREEN *start_curses(struct terminal *t, const char *term)
 	if (t->colour == COLOUR_DIRECT)
 		t->colour = COLOUR_256;
 	/* newterm alone would end the program when there is no such entry. */
-	return setupterm(term, STDOUT_FILENO, &known) == ERR ? NULL : newterm(term, stdout, stdin);
+	if (setupterm(term, STDOUT_FILENO, &known) == ERR)
+		return NULL;
+	del_curterm(cur_term);
+	return newterm(term, stdout, stdin);
 }
 
 static void configure_curses(void)

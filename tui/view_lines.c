@@ -33,9 +33,9 @@ static void title_facts(const struct app *a, int width, char *out, size_t size)
 
 	localtime_r(&now, &tm);
 	strftime(clock, sizeof clock, "%H:%M:%S", &tm);
-	snprintf(out, size, "%s  %s  batch %d  %s ", device, precision, batch, clock);
+	snprintf(out, size, "%s  in %s  batch %d  %s ", device, precision, batch, clock);
 	if (draw_columns(out) > width)
-		snprintf(out, size, "%s  batch %d  %s ", precision, batch, clock);
+		snprintf(out, size, "in %s  batch %d  %s ", precision, batch, clock);
 }
 
 void view_title(struct app *a, const struct rect *r)

@@ -27,6 +27,10 @@ static void need_demo(void)
 {
 	static const char *const models[] = {"clip", "ofa", "bert"};
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+	print_message("skip: libtorch's own threads and leaks are not looked at through the screen\n");
+	skip();
+#endif
 	need(pty_build_file("libvramble-torch.so"));
 	need(pty_build_file("demo/brown-book.jpg"));
 	for (int i = 0; i < 3; i++) {
