@@ -5,7 +5,6 @@
  */
 #include "tui/preview.h"
 
-#include <chafa.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,6 +15,7 @@
 
 #include "core/mem.h"
 #include "tui/colour.h"
+#include "tui/glyphs.h"
 
 enum { MAX_PICTURES = 256, MAX_PICTURE_BYTES = 64 << 20, MAX_CELLS = 32 };
 
@@ -26,17 +26,11 @@ struct picture {
 	uint64_t touched; /* for least recently used */
 };
 
-struct glyph {
-	uint32_t code;
-	int foreground, background; /* as chafa's mode has it: 0xRRGGBB or an index; -1 = default */
-};
-
 struct cells {
 	uint32_t id;
 	int box_columns, box_rows; /* asked for */
-	int columns, rows;         /* of the picture in it */
-	struct glyph *glyph;       /* [rows][columns] */
-	int users;                 /* 1 while in the list, 1 while on the screen */
+	struct glyphs glyphs;
+	int users; /* 1 while in the list, 1 while on the screen */
 	uint64_t touched;
 };
 
@@ -48,8 +42,7 @@ struct job {
 };
 
 struct preview {
-	struct terminal terminal;
-	ChafaSymbolMap *symbols;
+	struct painter *painter;
 	pthread_t thread;
 	int pipe[2];
 
@@ -75,88 +68,12 @@ struct preview {
 
 /* ---- the worker ------------------------------------------------------------------------------------------------------------------------------- */
 
-static ChafaSymbolTags symbol_tags(const struct terminal *t)
-{
-	if (!t->utf8)
-		return CHAFA_SYMBOL_TAG_ASCII;
-	if (t->console) /* all that the usual fonts of Linux's console hold */
-		return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_SOLID | CHAFA_SYMBOL_TAG_HALF;
-	/* Box drawing (BORDER) leaves stray lines in flat areas and doubles the time. */
-	return CHAFA_SYMBOL_TAG_SPACE | CHAFA_SYMBOL_TAG_BLOCK | CHAFA_SYMBOL_TAG_QUAD | CHAFA_SYMBOL_TAG_HALF |
-	       (t->sextants ? CHAFA_SYMBOL_TAG_SEXTANT : 0);
-}
-
-static ChafaCanvasMode canvas_mode(enum colour_mode colour)
-{
-	static const ChafaCanvasMode modes[] = {CHAFA_CANVAS_MODE_FGBG, CHAFA_CANVAS_MODE_INDEXED_8, CHAFA_CANVAS_MODE_INDEXED_16,
-						CHAFA_CANVAS_MODE_INDEXED_240, CHAFA_CANVAS_MODE_TRUECOLOR};
-
-	return modes[colour];
-}
-
-static ChafaCanvasConfig *make_config(const struct preview *p, int columns, int rows)
-{
-	ChafaCanvasConfig *config = chafa_canvas_config_new();
-	bool light = p->terminal.colour == COLOUR_MONO && p->terminal.background >= 0 && (p->terminal.background >> 8 & 255) > 128;
-
-	chafa_canvas_config_set_canvas_mode(config, canvas_mode(p->terminal.colour));
-	chafa_canvas_config_set_symbol_map(config, p->symbols);
-	chafa_canvas_config_set_geometry(config, columns, rows);
-	chafa_canvas_config_set_fg_color(config, light ? 0x000000 : 0xffffff);
-	chafa_canvas_config_set_bg_color(config, light ? 0xffffff : 0x000000);
-	chafa_canvas_config_set_work_factor(config, 0.5f);
-	/* With colours, single cells of the wrong colour disturb more than flat areas do. */
-	if (p->terminal.colour == COLOUR_MONO)
-		chafa_canvas_config_set_dither_mode(config, CHAFA_DITHER_MODE_DIFFUSION);
-	return config;
-}
-
-static uint8_t *with_alpha(const struct image *image)
-{
-	size_t n = (size_t)image->width * (size_t)image->height;
-	uint8_t *rgba = xmalloc(4 * n);
-
-	for (size_t i = 0; i < n; i++) {
-		memcpy(rgba + 4 * i, image->rgb + 3 * i, 3);
-		rgba[4 * i + 3] = 255;
-	}
-	return rgba;
-}
-
-static void read_canvas(const struct preview *p, ChafaCanvas *canvas, struct cells *c)
-{
-	struct glyph *g = c->glyph;
-
-	for (int y = 0; y < c->rows; y++)
-		for (int x = 0; x < c->columns; x++, g++) {
-			g->code = chafa_canvas_get_char_at(canvas, x, y);
-			g->foreground = g->background = -1;
-			if (p->terminal.colour != COLOUR_MONO)
-				chafa_canvas_get_raw_colors_at(canvas, x, y, &g->foreground, &g->background);
-		}
-}
-
 static struct cells *convert(const struct preview *p, const struct job *job)
 {
-	const struct image *image = &job->picture->image;
 	struct cells *c = xcalloc(1, sizeof *c);
-	ChafaCanvasConfig *config;
-	ChafaCanvas *canvas;
-	uint8_t *rgba;
 
-	*c = (struct cells){.id = job->picture->id, .box_columns = job->columns, .box_rows = job->rows, .columns = job->columns, .rows = job->rows};
-	chafa_calc_canvas_geometry(image->width, image->height, &c->columns, &c->rows, (float)p->terminal.cell_aspect, TRUE, FALSE);
-	c->columns = c->columns < 1 ? 1 : c->columns > job->columns ? job->columns : c->columns;
-	c->rows = c->rows < 1 ? 1 : c->rows > job->rows ? job->rows : c->rows;
-	c->glyph = xcalloc((size_t)c->columns * (size_t)c->rows, sizeof *c->glyph);
-	config = make_config(p, c->columns, c->rows);
-	canvas = chafa_canvas_new(config);
-	rgba = with_alpha(image);
-	chafa_canvas_draw_all_pixels(canvas, CHAFA_PIXEL_RGBA8_UNASSOCIATED, rgba, image->width, image->height, image->width * 4);
-	read_canvas(p, canvas, c);
-	free(rgba);
-	chafa_canvas_unref(canvas);
-	chafa_canvas_config_unref(config);
+	*c = (struct cells){.id = job->picture->id, .box_columns = job->columns, .box_rows = job->rows};
+	c->glyphs = glyphs_paint(p->painter, &job->picture->image, job->columns, job->rows);
 	return c;
 }
 
@@ -199,7 +116,7 @@ static void release_cells(struct cells *c)
 {
 	if (!c || --c->users)
 		return;
-	free(c->glyph);
+	free(c->glyphs.cell);
 	free(c);
 }
 
@@ -283,7 +200,7 @@ static void release_job(struct job *job)
 
 static void release_shown(struct cells *c, cchar_t *text, int *pair)
 {
-	for (int i = 0; i < c->rows * c->columns; i++)
+	for (int i = 0; i < c->glyphs.rows * c->glyphs.columns; i++)
 		colour_free(pair[i]);
 	free(pair);
 	free(text);
@@ -309,7 +226,7 @@ static int start_thread(struct preview *p)
 /* Frees what preview_create made without the thread. */
 static void discard(struct preview *p)
 {
-	chafa_symbol_map_unref(p->symbols);
+	painter_destroy(p->painter);
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->wake);
 	close(p->pipe[0]);
@@ -322,12 +239,8 @@ struct preview *preview_create(const struct terminal *terminal, struct error *er
 	struct preview *p = xcalloc(1, sizeof *p);
 	int failed;
 
-	p->terminal = *terminal;
+	p->painter = painter_create(terminal);
 	p->pipe[0] = p->pipe[1] = -1;
-	p->symbols = chafa_symbol_map_new();
-	chafa_symbol_map_add_by_tags(p->symbols, symbol_tags(terminal));
-	/* The other cores are the models'. */
-	chafa_set_n_threads(1);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
 	failed = pipe2(p->pipe, O_CLOEXEC | O_NONBLOCK) < 0 ? errno : start_thread(p);
@@ -471,14 +384,14 @@ static void show(struct preview *p, struct cells *c)
 {
 	struct cells *old = p->shown;
 	cchar_t *old_text = p->text;
-	int *old_pair = p->pair, n = c->rows * c->columns;
+	int *old_pair = p->pair, n = c->glyphs.rows * c->glyphs.columns;
 
 	c->users++;
 	p->shown = c;
 	p->text = xcalloc((size_t)n, sizeof *p->text);
 	p->pair = xcalloc((size_t)n, sizeof *p->pair);
 	for (int i = 0; i < n; i++)
-		p->pair[i] = set_cell(&c->glyph[i], &p->text[i]);
+		p->pair[i] = set_cell(&c->glyphs.cell[i], &p->text[i]);
 	/* Only now, so that pairs both have in common stay as they are. */
 	if (old)
 		release_shown(old, old_text, old_pair);
@@ -493,8 +406,8 @@ int64_t preview_draw(struct preview *p, WINDOW *w, int top, int left, int column
 		show(p, ready);
 	if (!p->shown)
 		return -1;
-	width = p->shown->columns < columns ? p->shown->columns : columns;
-	height = p->shown->rows < rows ? p->shown->rows : rows;
+	width = p->shown->glyphs.columns < columns ? p->shown->glyphs.columns : columns;
+	height = p->shown->glyphs.rows < rows ? p->shown->glyphs.rows : rows;
 	x = (columns - width) / 2;
 	y = (rows - height) / 2;
 	for (int i = 0; i < rows; i++) {
@@ -503,7 +416,7 @@ int64_t preview_draw(struct preview *p, WINDOW *w, int top, int left, int column
 		mvwhline(w, top + i, left, ' ', inside ? x : columns);
 		if (!inside)
 			continue;
-		mvwadd_wchnstr(w, top + i, left + x, p->text + (size_t)(i - y) * (size_t)p->shown->columns, width);
+		mvwadd_wchnstr(w, top + i, left + x, p->text + (size_t)(i - y) * (size_t)p->shown->glyphs.columns, width);
 		mvwhline(w, top + i, left + x + width, ' ', columns - x - width);
 	}
 	return p->shown->id;

@@ -1,4 +1,4 @@
-/* preview.h - pictures as character cells. libchafa lives behind this header only.
+/* preview.h - pictures as character cells.
  *
  * A thread of its own turns RGB into cells (about 10 ms a picture); the UI thread paints them. The old picture stays until the new one is ready, and
  * nothing at all is written while the picture does not change. Keeps the last pictures (64 MB of RGB) and the last cells (32). UI thread only.
