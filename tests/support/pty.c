@@ -84,7 +84,7 @@ static void run_child(const struct pty_options *options, int slave)
 	login_tty(slave);
 	pty_clean_environment(options->env);
 	execv(options->argv[0], options->argv);
-	fprintf(stderr, "%s: %s\n", options->argv[0], strerror(errno));
+	perror(options->argv[0]);
 	_exit(127);
 }
 
