@@ -234,7 +234,7 @@ static const struct setting settings[] = {
 	{{"theme", "NAME", "dark, light, mono, … or a .theme file"}, read_theme, 0},
 	{{"colour", "MODE", "auto, direct, 256, 16, 8 or mono (auto)"}, read_colour, 0},
 	{{"cell-size", "WxH", "pixels of one character cell, when the terminal does not say (auto)"}, read_cell_aspect, 0},
-	{{"log", "FILE", "log file (the state folder's vramble/vramble.log)"}, read_log, 0},
+	{{"log", "FILE", "log file (one a day in the state folder's vramble/log)"}, read_log, 0},
 };
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 

@@ -447,10 +447,14 @@ static void mouse(struct app *a)
 static bool swallow_answer(void)
 {
 	wint_t key;
-	int kind;
+	int kind = get_wch(&key);
 
-	if (get_wch(&key) == ERR)
+	if (kind == ERR)
 		return false;
+	if (kind == KEY_CODE_YES) {
+		ungetch((int)key);
+		return false;
+	}
 	kind = (int)key;
 	if (kind != ']' && kind != 'P' && kind != '[') {
 		unget_wch((wchar_t)key);
