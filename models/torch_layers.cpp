@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/Parallel.h>
+#include <omp.h>
+
 using namespace shim;
 
 namespace
@@ -224,30 +227,51 @@ at::Tensor attention_plain(const attention_in &a)
 	return scale_heads(mixed, a).transpose(1, 2);
 }
 
-/* On a CPU, for inference: the scores of one picture at a time, a few heads where it has many tokens, straight into [B,Lq,H,D]. */
+/* Room for the scores of a few heads and for what they mix. */
+struct attention_room {
+	at::Tensor scores, mixed; /* [group,Lq,Lk], [group,Lq,D] */
+};
+
+/* The heads [from, to) of all pictures, counted through, into out [B,Lq,H,D]. */
+void attend_heads(const attention_in &a, const at::Tensor &bias, const attention_room &room, at::Tensor &out, int64_t from, int64_t to)
+{
+	const int64_t heads = a.q.size(1), group = room.scores.size(0);
+	for (int64_t task = from, n; task < to; task += n) {
+		const int64_t picture = task / heads, first = task % heads;
+		n = std::min({group, heads - first, to - task});
+		auto part = [&](const at::Tensor &x) { return x.select(0, picture).narrow(0, first, n); };
+		at::Tensor scores = room.scores.narrow(0, 0, n), mixed = room.mixed.narrow(0, 0, n);
+		at::bmm_out(scores, part(a.q), part(a.k).transpose(1, 2));
+		kernel_softmax(scores, a.scale, bias.defined() ? part(bias) : bias, a.causal);
+		at::bmm_out(mixed, scores, part(a.v));
+		if (a.head_scale.defined())
+			mixed.mul_(same_kind(a.head_scale, mixed).narrow(0, first, n).view({-1, 1, 1}));
+		out.select(0, picture).narrow(1, first, n).copy_(mixed.transpose(0, 1));
+	}
+}
+
+/* On a CPU, for inference: the scores of one picture at a time, a few heads where it has many tokens, straight into [B,Lq,H,D]. Small pictures are shared
+ * out, one thread each: splitting such a product costs more than it gains. */
 at::Tensor attention_lean(const attention_in &a)
 {
-	constexpr int64_t scores_max = int64_t{8} << 20; /* bytes */
+	constexpr int64_t scores_max = int64_t{8} << 20 /* bytes */, small = int64_t{1} << 16 /* scores of a head */;
 	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), keys = a.k.size(2);
 	const int64_t each = std::max<int64_t>(1, rows * keys * static_cast<int64_t>(a.q.element_size()));
 	const int64_t group = std::min(heads, std::max<int64_t>(1, scores_max / each));
+	const int64_t shares = rows * keys <= small ? std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), batch)) : 1;
 	at::Tensor bias = a.bias;
 	if (bias.defined() && ((bias.scalar_type() != at::kFloat && bias.scalar_type() != at::kBFloat16) || bias.stride(3) != 1))
 		bias = bias.to(at::kFloat).contiguous();
 	at::Tensor out = at::empty({batch, rows, heads, a.q.size(3)}, a.q.options());
-	at::Tensor room = at::empty({group, rows, keys}, a.q.options());
-	for (int64_t task = 0, n; task < batch * heads; task += n) {
-		const int64_t picture = task / heads, from = task % heads;
-		n = std::min(group, heads - from);
-		auto part = [&](const at::Tensor &x) { return x.select(0, picture).narrow(0, from, n); };
-		at::Tensor scores = room.narrow(0, 0, n);
-		at::bmm_out(scores, part(a.q), part(a.k).transpose(1, 2));
-		kernel_softmax(scores, a.scale, bias.defined() ? part(bias) : bias, a.causal);
-		at::Tensor mixed = at::bmm(scores, part(a.v));
-		if (a.head_scale.defined())
-			mixed.mul_(same_kind(a.head_scale, mixed).narrow(0, from, n).view({-1, 1, 1}));
-		out.select(0, picture).narrow(1, from, n).copy_(mixed.transpose(0, 1));
-	}
+	at::Tensor scores = at::empty({shares, group, rows, keys}, a.q.options());
+	at::Tensor mixed = at::empty({shares, group, rows, a.q.size(3)}, a.q.options());
+	at::parallel_for(0, shares, 1, [&](int64_t from, int64_t to) {
+		c10::InferenceMode inference;
+		if (omp_in_parallel())
+			omp_set_num_threads(1); /* for this region only: oneDNN divides its work by this number */
+		for (int64_t i = from; i < to; i++)
+			attend_heads(a, bias, {scores[i], mixed[i]}, out, batch * i / shares * heads, batch * (i + 1) / shares * heads);
+	});
 	return out;
 }
 
