@@ -31,7 +31,6 @@ struct model_state {
 	struct model_info info;
 	enum precision precision; /* really in use */
 	int64_t done, total;      /* bytes while loading */
-	double seconds;           /* loading took */
 };
 
 struct app {

@@ -33,7 +33,6 @@ static void take_model(struct app *a, struct event *e)
 		m->ready = true;
 		m->info = *e->ready.info;
 		m->precision = e->ready.precision;
-		m->seconds = e->ready.seconds;
 	} else if (e->kind == EV_MODEL_FAILED) {
 		free(m->failure);
 		m->failure = xstrdup(e->err->text);

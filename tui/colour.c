@@ -207,11 +207,3 @@ void colour_free(int pair)
 	if (pair > 0 && pair < MAX_PAIRS && pairs[pair].users && !--pairs[pair].users)
 		n_used--;
 }
-
-void colour_forget(void)
-{
-	memset(slots, 0, sizeof slots);
-	memset(pairs, 0, sizeof pairs);
-	n_unused = n_used = 0;
-	next = 1;
-}

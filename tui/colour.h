@@ -20,8 +20,6 @@ int colour_pair(int foreground, int background);
 /* The same for the terminal's own colour numbers: 0xRRGGBB with direct colour, else an index into the palette. */
 int colour_pair_raw(int foreground, int background);
 void colour_free(int pair); /* 0 is fine */
-/* Forgets all pairs; for before curses is started again. */
-void colour_forget(void);
 
 /* The terminal's own numbers go from 0 to n - 1 (8, 16, 256), or are RGB (1 << 24). 0, and so at first: no
  * colours. To be called before any pair is asked for. */

@@ -188,16 +188,6 @@ void editor_end(struct editor *e)
 	e->at = (int)strlen(e->line[e->row]);
 }
 
-bool editor_equal(const struct editor *a, const struct editor *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (int i = 0; i < a->n; i++)
-		if (strcmp(a->line[i], b->line[i]))
-			return false;
-	return true;
-}
-
 char **editor_labels(const struct editor *e, int *n)
 {
 	char **labels = xcalloc((size_t)e->n, sizeof *labels);

@@ -27,7 +27,6 @@ void editor_delete_word(struct editor *e);                    /* before the curs
 void editor_move(struct editor *e, int rows, int characters); /* clamped */
 void editor_home(struct editor *e);
 void editor_end(struct editor *e);
-bool editor_equal(const struct editor *a, const struct editor *b); /* the text, not the cursor */
 /* The lines that are not blank, trimmed, malloced with their array (library_free_labels frees both). */
 char **editor_labels(const struct editor *e, int *n);
 

@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -77,26 +76,4 @@ static char *xdg(const char *variable, const char *fallback, const char *name)
 char *paths_config(const char *name)
 {
 	return xdg("XDG_CONFIG_HOME", ".config", name);
-}
-
-/* mkdir -p of the folder that path is in; a failure shows when the file is opened. */
-static void make_parents(const char *path)
-{
-	char *copy = xstrdup(path);
-
-	for (char *s = copy + 1; (s = strchr(s, '/')); s++) {
-		*s = '\0';
-		mkdir(copy, 0700);
-		*s = '/';
-	}
-	free(copy);
-}
-
-char *paths_state(const char *name)
-{
-	char *path = xdg("XDG_STATE_HOME", ".local/state", name);
-
-	if (path)
-		make_parents(path);
-	return path;
 }

@@ -7,6 +7,5 @@ char *paths_beside(const char *name); /* <folder of the program>/<name>, if it e
 char *paths_library(void);            /* VRAMBLE_LIBRARY, beside the program, ../lib/vramble, or LIBDIR */
 char *paths_data(const char *name);   /* "picturebook…" or "themes…": next to a build folder, ../share/vramble, or DATADIR */
 char *paths_config(const char *name); /* $XDG_CONFIG_HOME/vramble/<name>, whether or not it exists */
-char *paths_state(const char *name);  /* $XDG_STATE_HOME/vramble/<name>; the folder is made */
 
 #endif

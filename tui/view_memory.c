@@ -51,8 +51,8 @@ struct amount {
 	enum theme_role role;
 };
 
-/* "name size" for each, as many as fit. */
-static void draw_amounts(const struct app *a, const struct amount *amounts, int n, int y, int x, int width)
+/* "name size" for each, as many as fit. Returns the columns used. */
+static int draw_amounts(const struct app *a, const struct amount *amounts, int n, int y, int x, int width)
 {
 	char size[16];
 	int used = 0;
@@ -61,10 +61,22 @@ static void draw_amounts(const struct app *a, const struct amount *amounts, int 
 		int needs = draw_columns(amounts[i].name) + 1 + (int)strlen(size_text(amounts[i].bytes, size));
 
 		if (used + needs > width)
-			return;
+			return used;
 		used += draw_format(&a->canvas, y, x + used, width - used, amounts[i].role, "%s ", amounts[i].name);
 		used += draw_text(&a->canvas, y, x + used, width - used, ROLE_TEXT, size) + 1;
 	}
+	return used;
+}
+
+/* How busy the device is, where it tells, else how many CPUs this process keeps busy. */
+static void draw_load(const struct app *a, int y, int x, int width)
+{
+	const struct gauge_sample *g = &a->gauge_now;
+
+	if (g->gpu && g->gpu_busy >= 0)
+		draw_whole(&a->canvas, y, x, width, ROLE_OTHERS, "gpu %d%%", g->gpu_busy);
+	else if (g->time > 0)
+		draw_whole(&a->canvas, y, x, width, ROLE_OTHERS, "cpu %.1f", g->cpu);
 }
 
 static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, int x, int width)
@@ -81,8 +93,8 @@ static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, 
 
 static void draw_by_model(const struct app *a, const struct memory_rows *m, int y, int x, int width)
 {
-	struct amount amounts[MODEL_KINDS + 1];
-	int n = 0;
+	struct amount amounts[MODEL_KINDS + 2];
+	int n = 0, used;
 
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		const struct lane_status *lane = &a->status.lane[i];
@@ -93,7 +105,10 @@ static void draw_by_model(const struct app *a, const struct memory_rows *m, int 
 	}
 	if (m->cap > 0)
 		amounts[n++] = (struct amount){"cap", m->cap, ROLE_WARNING};
-	draw_amounts(a, amounts, n, y, x, width);
+	if (a->gauge_now.rss > 0)
+		amounts[n++] = (struct amount){"process", a->gauge_now.rss, ROLE_OTHERS};
+	used = draw_amounts(a, amounts, n, y, x, width);
+	draw_load(a, y, x + used, width - used);
 }
 
 static void draw_history(const struct app *a, int y, int x, int width)
