@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import time
+from statistics import median
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -151,8 +152,7 @@ def peak_bytes():
 
 def bench_folder(model, files, options):
 	run_folder(model, files[:2 * options.batch], options)
-	seconds = sorted(run_folder(model, files, options) for _ in range(options.tries or 3))
-	print("images_per_s", len(files) / seconds[len(seconds) // 2])
+	print("images_per_s", len(files) / median(run_folder(model, files, options) for _ in range(options.tries or 3)))
 	print("peak_mb", peak_bytes() / 1e6)
 
 
@@ -174,8 +174,8 @@ def bench_tower(model, files, options):
 	for i in range(-2, options.tries or 12):
 		towers.append(timed(lambda: model(batch).cpu()))
 		products += [timed(lambda: nn.functional.linear(x, w)[:1, :1].cpu()) for _ in range(3)]
-	print("tower_gflops", options.batch * tower_flops() / min(towers[2:]) / 1e9)
-	print("product_gflops", 2.0 * 1600 * 768 * 3072 / min(products) / 1e9)
+	print("tower_gflops", options.batch * tower_flops() / median(towers[2:]) / 1e9)
+	print("product_gflops", 2.0 * 1600 * 768 * 3072 / median(products) / 1e9)
 	if options.vectors:
 		ours = torch.from_file(options.vectors, size=options.batch * 512).view(options.batch, 512)
 		print("least_cosine", (ours * model(batch).cpu()).sum(-1).min().item())
