@@ -11,7 +11,7 @@
 
 #include "core/mem.h"
 
-static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16"};
+static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
 
 const char *precision_name(enum precision p)
 {
@@ -118,24 +118,28 @@ static int read_colour(struct config *c, int detail, const char *value, struct e
 	return fail(err, E_USAGE, "\"%s\" is not one of auto, direct, 256, 16, 8, mono", value);
 }
 
+static int set_device(struct config *c, int device)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		c->settings.device[i] = device;
+	return 0;
+}
+
 static int read_device(struct config *c, int detail, const char *value, struct error *err)
 {
 	char *end;
 	long n;
 
 	if (!strcmp(value, "cpu")) {
-		c->device = DEVICE_CPU;
-		return 0;
+		return set_device(c, DEVICE_CPU);
 	}
 	if (!strcmp(value, "cuda")) {
-		c->device = 0;
-		return 0;
+		return set_device(c, 0);
 	}
 	if (!strncmp(value, "cuda:", 5) && isdigit((unsigned char)value[5])) {
 		n = strtol(value + 5, &end, 10);
 		if (!*end && n < 128) {
-			c->device = (int)n;
-			return 0;
+			return set_device(c, (int)n);
 		}
 	}
 	return fail(err, E_USAGE, "\"%s\" is not a device: cpu, cuda or cuda:N", value);
@@ -143,7 +147,7 @@ static int read_device(struct config *c, int detail, const char *value, struct e
 
 static int read_threads(struct config *c, int detail, const char *value, struct error *err)
 {
-	return read_int(value, 0, 1024, &c->threads, err);
+	return read_int(value, 0, 1024, &c->settings.threads, err);
 }
 
 static int read_loaders(struct config *c, int detail, const char *value, struct error *err)
@@ -163,8 +167,12 @@ static int read_beams(struct config *c, int detail, const char *value, struct er
 
 static int read_precision(struct config *c, int detail, const char *value, struct error *err)
 {
-	if (precision_parse(value, &c->settings.precision) < 0)
-		return fail(err, E_USAGE, "\"%s\" is not one of auto, fp32, bf16, fp16", value);
+	enum precision precision;
+
+	if (precision_parse(value, &precision) < 0)
+		return fail(err, E_USAGE, "\"%s\" is not one of auto, fp32, bf16, fp16, autocast", value);
+	for (int i = 0; i < MODEL_KINDS; i++)
+		c->settings.precision[i] = precision;
 	return 0;
 }
 
@@ -250,7 +258,7 @@ const struct config_row *config_rows(size_t *n)
 
 void config_init(struct config *c)
 {
-	*c = (struct config){.device = DEVICE_CPU, .settings = {.batch = 4, .precision = PRECISION_AUTO, .beams = 5}};
+	*c = (struct config){.settings = engine_settings_default(DEVICE_CPU)};
 	c->colour = xstrdup("auto");
 }
 

@@ -20,7 +20,7 @@ struct config {
 	char *theme;                  /* owned; name or file; NULL: chosen from the terminal */
 	char *log;                    /* owned; file; NULL: the state folder */
 	char *colour;                 /* owned; "auto", "direct", "256", "16", "8", "mono" */
-	int device, threads, loaders;
+	int loaders;
 	double cell_aspect; /* width / height of a character cell; 0: ask the terminal */
 	struct engine_settings settings;
 	struct image_limits limits;

@@ -43,12 +43,22 @@ bool engine_next(struct engine *e, struct event *out)
 
 /* ---------------------------------------------------------------- creation */
 
+struct engine_settings engine_settings_default(int device)
+{
+	struct engine_settings s = {.batch = 4, .beams = 5, .reserve = 15, .seed = 42};
+
+	for (int i = 0; i < MODEL_KINDS; i++)
+		s.device[i] = device;
+	return s;
+}
+
 static int check_settings(const struct engine_settings *s, struct error *err)
 {
 	if (s->batch < 1 || s->batch > ENGINE_MAX_BATCH)
 		return fail(err, E_USAGE, "batch %d: 1 to %d are possible", s->batch, ENGINE_MAX_BATCH);
-	if ((int)s->precision < 0 || s->precision >= PRECISIONS)
-		return fail(err, E_USAGE, "precision %d is not known", (int)s->precision);
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if ((int)s->precision[i] < 0 || s->precision[i] >= PRECISIONS)
+			return fail(err, E_USAGE, "precision %d is not known", (int)s->precision[i]);
 	if (s->beams < 1 || s->beams > ENGINE_MAX_BEAMS)
 		return fail(err, E_USAGE, "beams %d: 1 to %d are possible", s->beams, ENGINE_MAX_BEAMS);
 	if (s->image_size < 0 || s->image_size > ENGINE_MAX_IMAGE)
@@ -105,8 +115,6 @@ struct engine *engine_create(const struct engine_options *options, struct error 
 	init_condition(&e->load);
 	e->open_library = options->open_library;
 	e->ctx = options->ctx;
-	e->device = options->device;
-	e->threads = options->threads;
 	e->remember = options->remember ? options->remember : REMEMBER;
 	e->hypothesis = xstrdup(options->hypothesis ? options->hypothesis : "This example is {}.");
 	e->limits = options->limits;
@@ -114,7 +122,7 @@ struct engine *engine_create(const struct engine_options *options, struct error 
 	e->preview_width = options->preview_width;
 	e->preview_height = options->preview_height;
 	e->loaders = options->loaders ? options->loaders : runtime_cpus() < 8 ? runtime_cpus() : 8;
-	e->takes_turns = options->device == DEVICE_CPU;
+	e->takes_turns = options->settings.device[0] == DEVICE_CPU;
 	e->turn = -1;
 	e->opening = -1;
 	for (int i = 0; i < MODEL_KINDS; i++)
@@ -133,7 +141,7 @@ static const struct model_library *open_library(struct engine *e, struct event *
 	if (library->abi != MODEL_LIBRARY_ABI)
 		return fail_null(err, E_MODEL, "the model library has version %d of the table, this program needs %d: build both anew", library->abi,
 				 MODEL_LIBRARY_ABI);
-	if (library->start(e->threads, err) < 0 || library->device(e->device, &event->library.device) < 0)
+	if (library->start(e->settings.threads, err) < 0 || library->device(e->settings.device[0], &event->library.device) < 0)
 		return NULL;
 	snprintf(event->library.version, sizeof event->library.version, "%s", library->version());
 	return library;
@@ -146,14 +154,14 @@ static void *opener_main(void *arg)
 	struct error err = {0};
 	const struct model_library *library;
 
-	fail(&err, E_MODEL, "device %d does not exist here", e->device);
+	fail(&err, E_MODEL, "device %d does not exist here", e->settings.device[0]);
 	library = open_library(e, &event, &err);
 	if (!library)
 		event.err = xmemdup(&err, sizeof err);
 	pthread_mutex_lock(&e->lock);
 	e->library = library;
 	if (library && e->settings.cap)
-		library->memory_set_cap(e->device, e->settings.cap);
+		library->memory_set_cap(e->settings.device[0], e->settings.cap);
 	engine_emit(e, &event);
 	e->opening = 0;
 	pthread_cond_broadcast(&e->opened);
@@ -253,7 +261,7 @@ static void ask_answers(struct engine *e, struct picture *p)
 	picture_fail(e, p, &err);
 }
 
-void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work)
+bool engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work)
 {
 	struct picture *p;
 
@@ -276,6 +284,7 @@ void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_
 	else
 		picture_release(e, p);
 	pthread_mutex_unlock(&e->lock);
+	return true;
 }
 
 void engine_cancel(struct engine *e, uint32_t id)
@@ -354,7 +363,7 @@ int engine_set_settings(struct engine *e, const struct engine_settings *settings
 	if (old.image_size != settings->image_size)
 		prepare_anew(e);
 	if (old.cap != settings->cap && e->library)
-		e->library->memory_set_cap(e->device, settings->cap);
+		e->library->memory_set_cap(settings->device[0], settings->cap);
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		e->lane[i].dirty = true;
 		pthread_cond_signal(&e->lane[i].wake);
@@ -437,13 +446,15 @@ void engine_status(struct engine *e, struct engine_status *out)
 	pictures_count_rate(e);
 	out->images_per_s = pictures_rate(e);
 	library = e->library;
+	out->devices = library ? 1 : 0;
+	out->device[0].device = e->settings.device[0];
 	pthread_mutex_unlock(&e->lock);
 	/* Sorting and asking the allocator need no mutex of ours. */
 	for (int i = 0; i < MODEL_KINDS; i++)
 		percentiles(times[i], counts[i], &out->lane[i].p50_ms, &out->lane[i].p95_ms);
 	out->library = library;
 	if (library)
-		library->memory(e->device, &out->memory);
+		library->memory(out->device[0].device, &out->device[0].memory);
 }
 
 const struct model_library *engine_library(struct engine *e)

@@ -24,22 +24,34 @@
 
 enum { ENGINE_MAX_BATCH = 256, ENGINE_MAX_LABELS = 1000, ENGINE_MAX_BEAMS = 16, ENGINE_MAX_IMAGE = 4096 };
 
-/* Changed live; a lane takes a snapshot between two batches. */
+/* Changed live; a lane takes a snapshot between two batches. All zero but batch and beams is a good beginning (engine_settings_default). */
 struct engine_settings {
-	int batch; /* pictures per forward pass, 1..ENGINE_MAX_BATCH */
-	enum precision precision;
-	int image_size; /* of the captioner's input, pixels; 0 = the model's own */
-	int beams;      /* 1 = greedy, up to ENGINE_MAX_BEAMS */
-	int64_t cap;    /* bytes that tensors may hold; 0 = none */
+	int batch; /* pictures gathered for a run, 1..ENGINE_MAX_BATCH */
+	int slice; /* pictures per forward pass within a batch; 0 = all at once */
+	enum precision precision[MODEL_KINDS];
+	int device[MODEL_KINDS]; /* DEVICE_CPU or a CUDA ordinal; changed live, the model moves */
+	int image_size;          /* of the captioner's input, pixels; 0 = the model's own */
+	int beams;               /* 1 = greedy, up to ENGINE_MAX_BEAMS */
+	int64_t cap;             /* bytes that tensors may hold on each device; 0 = none */
+	int cap_percent;         /* of the device's memory, 1..100, where cap is 0; 0 = none */
+	int reserve;             /* percent of the device that recommendations and fit keep free, 0..90 */
+	uint64_t seed;
+	bool deterministic, benchmark;
+	int threads;        /* intra-op; 0 = CPUs we may use */
+	int retries;        /* of a picture that failed for another reason than itself, 0..100 */
+	double retry_delay; /* seconds, 0..3600 */
+	double deadline;    /* seconds that decoding a picture, or one model's answer about it, may take; 0 = any time */
+	int queue;          /* pictures that may wait for answers, the selected one apart; 0 = any number */
+	bool empty_cache;   /* after each batch */
 };
+/* batch 4, 5 beams, reserve 15 %, seed 42, all else off; models on `device`. */
+struct engine_settings engine_settings_default(int device);
 
 struct engine_options {
 	/* Opens the model library (dlopen); called on the engine's opening thread after engine_start. */
 	const struct model_library *(*open_library)(void *ctx, struct error *err);
 	void *ctx;
 	char *model_dir[MODEL_KINDS];      /* borrowed until engine_create returns; NULL: this model is not used */
-	int device;                        /* DEVICE_CPU or a CUDA ordinal */
-	int threads;                       /* intra-op; 0 = CPUs we may use */
 	int loaders;                       /* decoding threads; 0 = choose */
 	int remember;                      /* answered pictures whose embedding and caption are kept for new labels; 0 = 50,000 */
 	int preview_width, preview_height; /* pixels; previews are no larger; 0 = no previews */
@@ -65,10 +77,11 @@ enum engine_priority {
 };
 enum engine_work { ENGINE_PREVIEW = 1, ENGINE_ANSWERS = 2 };
 
-/* Asks for work on a picture (path bytes are copied). Asking again for what is queued moves it; for what is done does it anew. There is one selected
+/* Asks for work on a picture (path bytes are copied). False: refused, because settings.queue pictures wait already; nothing changed, EV_ROOM comes when
+ * there is room again. A selected picture is never refused. Asking again for what is queued moves it; for what is done does it anew. There is one selected
  * picture: selecting another makes the former one ENGINE_NEAR. Answers end with exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED; where no model
  * is used or none could be opened they fail. Pictures whose models are still being opened wait for them; previews do not. */
-void engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work);
+bool engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work);
 /* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). What is known of it stays known. */
 void engine_cancel(struct engine *e, uint32_t id);
 void engine_cancel_all(struct engine *e);
@@ -83,27 +96,81 @@ uint32_t engine_set_labels(struct engine *e, const char *const *labels, int n, u
 int engine_set_settings(struct engine *e, const struct engine_settings *settings, struct error *err); /* from the next batch on */
 struct engine_settings engine_get_settings(const struct engine *e);
 
+/* Running out of memory is answered step by step (EV_LADDER each): a smaller batch, a smaller image, a lower precision, the model not in use evicted, the
+ * CPU. What the steps changed shows in engine_status; the settings asked for stay as they are. Undoing tries them again, from the next batch on; also
+ * a change of settings does. False: there was nothing to undo. */
+bool engine_undo_ladder(struct engine *e);
+
+/* What the settings would hold on the device on which most models stand: models used, their weights, and the most that one run holds (those of a CPU take
+ * turns). Corrected by what was measured. False while no model is open. Never waits for a lane. */
+struct engine_forecast {
+	struct forecast model[MODEL_KINDS]; /* corrected */
+	int64_t used;                       /* the most that tensors will hold at once */
+	double correction[MODEL_KINDS];     /* measured by predicted activations so far; 1: nothing measured yet */
+	int64_t limit;                      /* what cap and reserve leave for it */
+	bool fits;
+};
+bool engine_forecast(struct engine *e, const struct engine_settings *settings, struct engine_forecast *out);
+
+/* A trial: really runs the models (bits by kind) as `settings` say over pictures of the given paths (repeated when they are fewer than the batch) and tells
+ * with EV_TRIAL what it held and how fast it went. Ordinary work waits meanwhile; afterwards the engine's own settings hold again, whatever happened.
+ * One at a time: -1 while one runs, before any model is ready, or when settings are out of range. */
+struct engine_trial {
+	struct engine_settings settings;
+	unsigned models; /* 1 << kind; 0: all that are used */
+	int passes;      /* timed runs after the first; 0: just the first, to see whether it fits */
+};
+int engine_try(struct engine *e, const struct engine_trial *trial, const char *const *paths, int n, struct error *err);
+void engine_try_cancel(struct engine *e); /* EV_TRIAL with E_CANCELLED comes; nothing when none runs */
+
 /* One consistent look at the state, for a frame. Never waits for a lane. */
 struct lane_status {
 	bool used, ready, busy, failed;
-	int queued;            /* pictures waiting for this lane */
-	int batch;             /* of the running or last run */
-	int64_t done;          /* pictures answered */
-	double p50_ms, p95_ms; /* per picture, over the last 256 */
-	int64_t weight_bytes;  /* of the weights in the precision in use */
-	int64_t weight_held;   /* of those, in memory that memory_reading counts as used; the rest is mapped from the file */
-	enum precision precision;
+	int queued;                    /* pictures waiting for this lane */
+	int batch;                     /* of the running or last run */
+	int64_t done;                  /* pictures answered */
+	double p50_ms, p95_ms, p99_ms; /* per picture, over the last 256 */
+	int64_t weight_bytes;          /* of the weights in the precision in use */
+	int64_t weight_held;           /* of those, in memory that memory_reading counts as used; the rest is mapped from the file */
+	enum precision precision;      /* in use */
+	int device;                    /* on which it stands */
+	bool evicted;                  /* its weights were freed by the ladder; they come back when it is needed */
+	int64_t tokens;                /* generated, or read by the NLI model */
+	double tokens_per_s;           /* over the last batches; 0 unknown */
+	int64_t last_peak;             /* bytes, the most that was used during its last batch, all models together */
+	double stalled_s;              /* a batch has been running without a sign of progress for so long; 0: all is well */
+};
+struct stage_status {
+	int64_t done;
+	double p50_ms, p95_ms, p99_ms; /* over the last 256 */
+};
+struct ladder_status {
+	int steps;          /* that can be undone */
+	int batch;          /* in use after them; as set when there are none */
+	int image_size;     /* the same */
+	bool device_failed; /* the CUDA context broke; all stand on the CPU */
+};
+struct device_status {
+	int device;
+	char name[96];
+	struct memory_reading memory;
 };
 struct engine_status {
 	struct lane_status lane[MODEL_KINDS];
+	struct stage_status decode, prepare; /* loaders, per picture */
+	struct ladder_status ladder;
+	bool full;         /* the queue bound refuses pictures */
+	bool trial;        /* one runs; ordinary work waits */
 	int jobs;          /* pictures waiting for a loader */
 	int pending;       /* pictures with answers to come */
 	int refreshing;    /* answered pictures whose answers to newer labels are to come */
 	int64_t submitted; /* = answered + failed + cancelled + pending */
-	int64_t answered, failed, cancelled;
-	double images_per_s; /* over the last 5 s of work; 0 when idle */
-	bool library;        /* libtorch is loaded */
-	struct memory_reading memory;
+	int64_t answered, failed, cancelled, retried;
+	double images_per_s;                      /* over the last 5 s of work; 0 when idle */
+	double images_per_s_overall;              /* answered by seconds of work since the start */
+	bool library;                             /* libtorch is loaded */
+	int devices;                              /* on which models stand, or will */
+	struct device_status device[MODEL_KINDS]; /* [devices], that of most models first; sampled by a thread of its own, so never stale by much */
 };
 void engine_status(struct engine *e, struct engine_status *out);
 /* The engine's library once EV_LIBRARY came, else NULL; for `info` and the trainer's kin. */

@@ -124,8 +124,8 @@ static void weigh(struct lane *l)
 
 	l->precision = e->library->precision(l->model);
 	l->weight_bytes = l->parameters * (l->precision == PRECISION_FP32 ? 4 : 2);
-	e->library->memory(e->device, &reading);
-	l->weight_held = reading.owner[l->kind];
+	e->library->memory(e->settings.device[l->kind], &reading);
+	l->weight_held = reading.weights[l->kind + 1];
 	if (l->weight_bytes < l->weight_held)
 		l->weight_bytes = l->weight_held;
 }
@@ -135,6 +135,7 @@ static void tell_settings(struct lane *l)
 	struct event event = {.kind = EV_SETTINGS, .model = l->kind};
 
 	event.settings.precision = l->precision;
+	event.settings.device = l->engine->settings.device[l->kind];
 	event.settings.batch = lane_batch(l);
 	event.settings.image_size = l->engine->settings.image_size;
 	event.settings.beams = l->engine->settings.beams;
@@ -182,13 +183,14 @@ static void lane_open(struct lane *l)
 		fail(&err, E_MODEL, "%s: not opened, the model library is missing", l->dir);
 		lane_fail(l, &err);
 	} else if (!e->stop && l->used) {
-		enum precision precision = e->settings.precision;
+		enum precision precision = e->settings.precision[l->kind];
+		int device = e->settings.device[l->kind];
 		double begin = engine_now();
 		struct model *model;
 
 		l->asked = precision;
 		pthread_mutex_unlock(&e->lock);
-		model = e->library->open(l->dir, e->device, precision, (int)l->kind, &control, &err);
+		model = e->library->open(l->dir, device, precision, (int)l->kind + 1, &control, &err);
 		pthread_mutex_lock(&e->lock);
 		if (model)
 			is_ready(l, model, engine_now() - begin);
@@ -212,11 +214,11 @@ static void set_precision(struct lane *l, enum precision wanted)
 {
 	struct engine *e = l->engine;
 	struct error err;
-	int failed;
+	int failed, device = e->settings.device[l->kind];
 
 	l->asked = wanted;
 	pthread_mutex_unlock(&e->lock);
-	failed = e->library->set_precision(l->model, wanted, &err);
+	failed = e->library->place(l->model, device, wanted, NULL, &err);
 	pthread_mutex_lock(&e->lock);
 	if (failed)
 		engine_note(e, "%s: stays at %s, %s is not possible: %s", lane_name[l->kind], precision_name(l->precision), precision_name(wanted),
@@ -228,8 +230,8 @@ static void apply_settings(struct lane *l)
 {
 	l->dirty = false;
 	l->fits = 0;
-	if (l->asked != l->engine->settings.precision)
-		set_precision(l, l->engine->settings.precision);
+	if (l->asked != l->engine->settings.precision[l->kind])
+		set_precision(l, l->engine->settings.precision[l->kind]);
 	tell_settings(l);
 }
 
@@ -308,8 +310,8 @@ void lane_memory_ran_out(struct lane *l, const struct run *run, int n, int next,
 	struct engine *e = l->engine;
 	struct memory_reading before = {0};
 
-	e->library->memory(e->device, &before);
-	e->library->memory_trim(e->device);
+	e->library->memory(e->settings.device[l->kind], &before);
+	e->library->memory_trim(e->settings.device[l->kind]);
 	engine_note(e, "%s: a batch of %d %s does not fit (%.1f MB in use, %.1f MB cached, cap %.1f MB): trying %d: %s", lane_name[l->kind], n,
 		    run->what, (double)before.used / 1e6, (double)before.cached / 1e6, (double)before.cap / 1e6, next, err->text);
 }

@@ -109,7 +109,7 @@ struct lane {
 	bool waiting;         /* for its turn */
 	int passed_over;      /* how often another lane went first since ours last did */
 	bool dirty;           /* settings changed since they were applied */
-	enum precision asked; /* what set_precision was last asked for */
+	enum precision asked; /* what place was last asked for */
 	int fits;             /* largest batch (of pairs in the NLI lane) after one ran out of memory; 0: no limit known */
 	int shown_percent;    /* of opening, last told */
 	int batch;            /* of the running or last run */
@@ -126,7 +126,7 @@ struct engine {
 	struct queue events;
 	const struct model_library *(*open_library)(void *ctx, struct error *err);
 	void *ctx;
-	int device, threads, remember;
+	int remember;
 	char *hypothesis;
 	struct image_limits limits;
 

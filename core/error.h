@@ -17,6 +17,8 @@ enum error_code {
 	E_LIMIT,     /* refused by one of our limits: pixels, bytes */
 	E_MODEL,     /* a model cannot be used: missing tensor, unknown architecture; also a failing op */
 	E_MEMORY,    /* out of memory on the device, or the cap refused */
+	E_DEVICE,    /* the device broke down (a failed CUDA context); nothing on it can be used any more */
+	E_DEADLINE,  /* took longer than allowed */
 	E_CANCELLED, /* stopped on request; nothing is wrong */
 };
 

@@ -28,8 +28,14 @@ enum event_kind {
 	EV_FAILED,       /* err: this picture; the run goes on */
 	EV_CANCELLED,    /* the picture's work was dropped by a newer epoch or a cancel */
 	EV_SETTINGS,     /* settings that a lane really uses now (precision after AUTO, batch) */
+	EV_ROOM,         /* the queue bound let go: pictures can be submitted again */
+	EV_LADDER,       /* ladder: one step down after an out-of-memory, or all undone */
+	EV_TRIAL,        /* trial, or err: E_MEMORY when it did not fit, E_CANCELLED, … */
 	EV_NOTE,         /* note: one line for the status line and the log */
 };
+
+/* In this order. */
+enum ladder_step { LADDER_TRIM, LADDER_BATCH, LADDER_IMAGE, LADDER_PRECISION, LADDER_EVICT, LADDER_CPU, LADDER_UNDONE };
 
 struct event {
 	enum event_kind kind;
@@ -82,10 +88,26 @@ struct event {
 			float *combined; /* owned, [n] by label */
 			int n;
 		} ranking;
-		struct {
+		struct really {
 			enum precision precision;
-			int batch, image_size, beams;
+			int device, batch, image_size, beams;
 		} settings;
+		struct {
+			enum ladder_step step;
+			int64_t used_before, used_after, cap; /* bytes; cap 0: none, the device itself refused */
+			char *text;                           /* owned; the whole line, with before and after */
+			int steps;                            /* that can be undone now */
+		} ladder;
+		struct {
+			int batch;                             /* that ran */
+			enum precision precision[MODEL_KINDS]; /* that ran, after AUTO */
+			int image_size;
+			int64_t peak;           /* bytes, the most that tensors held */
+			int64_t held;           /* before and after a run: weights and what else stays */
+			double images_per_s;    /* all models one after the other; 0 without timed passes */
+			double ms[MODEL_KINDS]; /* per picture */
+			int passes;
+		} trial;
 		char *note; /* owned */
 	};
 	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_FAILED */

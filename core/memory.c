@@ -8,7 +8,7 @@ static int64_t between(int64_t value, int64_t least, int64_t most)
 
 struct memory_rows memory_rows(const struct memory_reading *reading, const struct model_weights weights[MODEL_KINDS])
 {
-	struct memory_rows rows = {.peak = reading->peak, .cap = reading->cap};
+	struct memory_rows rows = {.peak = reading->peak[PEAK_CHANGE], .cap = reading->cap};
 	int64_t left = reading->device_total > 0 ? reading->device_total : 0;
 
 	for (int i = 0; i < MODEL_KINDS; i++) {

@@ -1,6 +1,6 @@
 /* memory.h - what is held, by whom: one reading to the rows of the memory panel, and its history. Pure; any thread.
  *
- *	struct memory_rows rows = memory_rows(&status.memory, weights);
+ *	struct memory_rows rows = memory_rows(&status.device[0].memory, weights);
  *	memory_history_add(&history, rows.weights + rows.activations);
  */
 #ifndef CORE_MEMORY_H

@@ -22,8 +22,10 @@ enum model_kind {
 	MODEL_KINDS
 };
 
-enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16, PRECISION_FP16, PRECISIONS };
+/* AUTOCAST: weights in fp32, products in bf16 (CPU) or fp16 (CUDA), all else in fp32. */
+enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16, PRECISION_FP16, PRECISION_AUTOCAST, PRECISIONS };
 
+/* Owners of memory are 1 .. MODEL_OWNERS - 1 (the engine gives a lane kind + 1); 0 is what belongs to no model. */
 enum { DEVICE_CPU = -1, MODEL_OWNERS = 8 };
 
 /* How a running model is stopped and takes turns. check is called on the lane's thread at every half layer and decode step; non-zero stops the call,
@@ -84,21 +86,52 @@ struct verdict {
 	float entailment, neutral, contradiction; /* sum to 1; neutral is 0 for two-way models */
 };
 
+/* Since when the most is kept. */
+enum memory_peak { PEAK_START, PEAK_CHANGE, PEAK_BATCH, PEAKS };
+
 /* What tensors hold, in bytes. On a CPU from our counting allocator, under CUDA from the caching allocator and the device. */
 struct memory_reading {
-	int64_t used, peak, cached, cap;
-	int64_t owner[MODEL_OWNERS];       /* used, by the lane's owner number */
+	int64_t used, cached, cap;
+	int64_t peak[PEAKS];               /* most of `used` since the start, the last change of settings, the last batch's begin */
+	int64_t weights[MODEL_OWNERS];     /* of used: a model's weights, but for those that are mapped from their file */
+	int64_t kv[MODEL_OWNERS];          /* of used: a decoder's key and value caches */
 	int64_t device_total, device_free; /* the device; on a CPU MemTotal and MemAvailable */
 	int64_t refused;                   /* allocations that the cap refused */
 };
 
 struct device_info {
 	char name[96];      /* "CPU, 2 threads", "cuda:0 NVIDIA H200" */
+	char id[64];        /* under CUDA the PCI address or UUID, else empty */
 	bool bf16, fp16;    /* worth offering here */
 	double blas_gflops; /* measured on a CPU; 0 unknown */
+	int64_t total;      /* bytes of memory */
 };
 
-enum { MODEL_LIBRARY_ABI = 1 };
+/* What a run will hold, before it runs: bytes on the device, beside what is there already. */
+struct forecast_request {
+	enum precision precision; /* AUTO: what it comes to on that device */
+	int device;
+	int batch;      /* pictures, or pairs of texts */
+	int image_size; /* pixels; 0 = the model's own */
+	int beams;      /* captioners */
+	int tokens;     /* of texts or captions; 0 = the longest possible */
+};
+struct forecast {
+	int64_t weights;     /* exactly, where they stand on the device */
+	int64_t mapped;      /* of the model's weights, bytes used from the file in place; not in weights */
+	int64_t activations; /* most at any moment of a run, key and value caches left out */
+	int64_t kv;
+};
+
+/* How numbers come about; applied on the lane's thread. */
+struct model_tuning {
+	uint64_t seed;
+	bool deterministic; /* only kernels that give the same bits each time */
+	bool benchmark;     /* cuDNN tries kernels and keeps the fastest */
+	int threads;        /* intra-op; 0 = CPUs we may use */
+};
+
+enum { MODEL_LIBRARY_ABI = 2 };
 
 struct model;
 
@@ -110,6 +143,10 @@ struct model_library {
 	const char *(*version)(void);                       /* "libtorch 1.13.1"; any thread */
 	int (*devices)(void);                               /* CUDA devices; any thread after start */
 	int (*device)(int device, struct device_info *out); /* any thread after start */
+	/* 0 when a model can stand there; else the reason and the fix: "libtorch was built without CUDA: …". Any thread after start; may take long. */
+	int (*usable)(int device, struct error *err);
+	/* Takes effect on the calling lane's next run. */
+	int (*tune)(const struct model_tuning *tuning, struct error *err);
 
 	/* Reads config.json and the headers of the weights, loads nothing. Any thread, also before start. */
 	int (*inspect)(const char *dir, struct model_info *out, struct error *err);
@@ -121,8 +158,13 @@ struct model_library {
 	const struct model_info *(*info)(const struct model *m); /* borrowed; any thread */
 	/* The precision in use after AUTO and what the device can do were weighed; any thread. */
 	enum precision (*precision)(const struct model *m);
-	/* Re-reads the weights in another precision; on failure the model keeps the old one. */
-	int (*set_precision)(struct model *m, enum precision precision, struct error *err);
+	/* Moves the weights to that device and precision (reads them anew where that is needed); also brings an evicted model back. Where old and new do not
+	 * fit side by side the old ones go first. On failure the model stays as it was, or, when even that finds no room, is left evicted. */
+	int (*place)(struct model *m, int device, enum precision precision, const struct model_control *control, struct error *err);
+	void (*evict)(struct model *m);          /* frees the weights; info, prepare and forecast go on working. Running it fails with E_MEMORY */
+	bool (*resident)(const struct model *m); /* any thread */
+	/* What running it so would hold; from the architecture alone, also while evicted. Any thread. */
+	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 
 	/* Upright RGB8 to the model's input. No libtorch, any thread. image_size 0 = the model's own; otherwise rounded to what the model can do. */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
@@ -143,7 +185,7 @@ struct model_library {
 
 	/* Any thread; never waits for a lane. */
 	void (*memory)(int device, struct memory_reading *out);
-	void (*memory_reset_peak)(int device);
+	void (*memory_reset_peak)(int device, enum memory_peak which);
 	void (*memory_set_cap)(int device, int64_t bytes); /* 0 lifts it; refuses further allocations, which fail with E_MEMORY */
 	void (*memory_trim)(int device);                   /* gives cached blocks back */
 };

@@ -18,7 +18,7 @@ _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && TT_CPU == DEVICE_CPU, "cor
 static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &bert_ops};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
-static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16"};
+static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
 
 /* ---- configure: what a directory holds, without libtorch */
 
@@ -183,7 +183,7 @@ static void note_precision(struct model *m, enum precision wanted)
 
 struct nn_source model_source(const struct model *m, const struct model_control *control)
 {
-	static const enum tt_dtype compute[PRECISIONS] = {TT_F32, TT_F32, TT_BF16, TT_F16};
+	static const enum tt_dtype compute[PRECISIONS] = {TT_F32, TT_F32, TT_BF16, TT_F16, TT_F32};
 
 	return (struct nn_source){
 		.pool = m->weights,
@@ -264,7 +264,7 @@ static int swap_weights(struct model *m, enum precision wanted, enum precision b
 	return -1;
 }
 
-static int model_set_precision(struct model *m, enum precision precision, struct error *err)
+static int model_place(struct model *m, int device, enum precision precision, const struct model_control *control, struct error *err)
 {
 	enum precision before = m->precision, wanted = precision_for(m->device, precision);
 	tt_pool *old = m->weights, *fresh;
@@ -442,7 +442,7 @@ static void read_memory(int device, struct memory_reading *out)
 	tt_memory_read(device, &m);
 	*out = (struct memory_reading){
 		.used = m.used,
-		.peak = m.peak,
+		.peak = {m.peak, m.peak, m.peak},
 		.cached = m.cached,
 		.cap = m.cap,
 		.device_total = m.device_total,
@@ -450,7 +450,12 @@ static void read_memory(int device, struct memory_reading *out)
 		.refused = m.refused,
 	};
 	for (int i = 0; i < MODEL_OWNERS; i++)
-		out->owner[i] = m.owner[i];
+		out->weights[i] = m.owner[i];
+}
+
+static void reset_peak(int device, enum memory_peak which)
+{
+	tt_memory_reset_peak(device);
 }
 
 __attribute__((visibility("default"))) const struct model_library vramble_models = {
@@ -464,7 +469,7 @@ __attribute__((visibility("default"))) const struct model_library vramble_models
 	.close = model_close,
 	.info = model_info,
 	.precision = model_precision,
-	.set_precision = model_set_precision,
+	.place = model_place,
 	.prepare = prepare,
 	.embed_images = embed_images,
 	.embed_texts = embed_texts,
@@ -472,7 +477,7 @@ __attribute__((visibility("default"))) const struct model_library vramble_models
 	.caption = caption,
 	.classify = classify,
 	.memory = read_memory,
-	.memory_reset_peak = tt_memory_reset_peak,
+	.memory_reset_peak = reset_peak,
 	.memory_set_cap = tt_memory_set_cap,
 	.memory_trim = tt_memory_trim,
 };

@@ -338,7 +338,7 @@ int app_run(struct config *config, char *const *paths, int n)
 	struct app a = {.config = config, .mode = MODE_BROWSE, .focus = PANEL_BROWSER, .asked = -1};
 	struct error err;
 
-	runtime_prepare(config->threads);
+	runtime_prepare(config->settings.threads);
 	if (open_all(&a, paths, n, &err) < 0 || open_screen(&a, &err) < 0) {
 		terminal_stop();
 		complain("%s", err.text);
@@ -349,7 +349,7 @@ int app_run(struct config *config, char *const *paths, int n)
 	select_first(&a);
 	draw(&a);
 	app_apply_labels(&a, &a.labels);
-	a.gauge = gauge_start(config->device, 2.0);
+	a.gauge = gauge_start(config->settings.device[0], 2.0);
 	engine_start(a.engine);
 	a.undecided = true;
 	loop(&a);

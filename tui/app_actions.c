@@ -163,7 +163,7 @@ enum precision app_precision(const struct app *a)
 	for (int i = 0; i < MODEL_KINDS; i++)
 		if (a->model[i].ready)
 			return a->model[i].precision;
-	return engine_get_settings(a->engine).precision;
+	return engine_get_settings(a->engine).precision[0];
 }
 
 const char *app_control_key(enum control c)
@@ -187,10 +187,10 @@ void app_control_text(const struct app *a, enum control c, char *out, size_t siz
 		snprintf(out, size, "%d", s.batch);
 		break;
 	case CONTROL_PRECISION:
-		if (s.precision == PRECISION_AUTO && app_precision(a) != PRECISION_AUTO)
+		if (s.precision[0] == PRECISION_AUTO && app_precision(a) != PRECISION_AUTO)
 			snprintf(out, size, "auto %s", precision_name(app_precision(a)));
 		else
-			snprintf(out, size, "%s", precision_name(s.precision));
+			snprintf(out, size, "%s", precision_name(s.precision[0]));
 		break;
 	case CONTROL_IMAGE_SIZE:
 		if (s.image_size)
@@ -250,6 +250,12 @@ static int next_image_size(const struct app *a, int size, int direction)
 	return step_in(all, n, size, direction);
 }
 
+static void set_precision(struct engine_settings *s, enum precision precision)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		s->precision[i] = precision;
+}
+
 void app_change_control(struct app *a, enum control c, int step)
 {
 	static const int batches[] = {1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
@@ -258,7 +264,7 @@ void app_change_control(struct app *a, enum control c, int step)
 	if (c == CONTROL_BATCH)
 		s.batch = step_in(batches, sizeof batches / sizeof *batches, s.batch, step);
 	else if (c == CONTROL_PRECISION)
-		s.precision = next_precision(a, s.precision, step);
+		set_precision(&s, next_precision(a, s.precision[0], step));
 	else if (c == CONTROL_IMAGE_SIZE)
 		s.image_size = next_image_size(a, s.image_size, step);
 	else

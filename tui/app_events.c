@@ -136,7 +136,7 @@ void app_sample(struct app *a)
 	if (a->gauge)
 		gauge_read(a->gauge, &a->gauge_now);
 	if (a->status.library)
-		memory_history_add(&a->history, a->status.memory.used);
+		memory_history_add(&a->history, a->status.device[0].memory.used);
 	if (a->run_all && !a->status.pending && a->submitted >= catalog_total(a->catalog) && !catalog_scanning(a->catalog) && a->status.library) {
 		a->run_all = false;
 		app_touch_all(a);

@@ -52,7 +52,7 @@ int command_info(struct invocation *in)
 		complain("info needs a model directory: vramble info MODEL_DIR");
 		return EXIT_USAGE;
 	}
-	runtime_prepare(in->config.threads);
+	runtime_prepare(in->config.settings.threads);
 	library = library_open(NULL, &err);
 	if (!library) {
 		complain("%s", err.text);

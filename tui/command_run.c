@@ -180,7 +180,7 @@ int command_run(struct invocation *in, int kinds, char *const *labels, int n_lab
 	struct error err;
 	int code;
 
-	runtime_prepare(in->config.threads);
+	runtime_prepare(in->config.settings.threads);
 	if (catch_interrupts(&err) < 0 || !(r.engine = start(in, kinds, &r.live_models, &err))) {
 		complain("%s", err.text);
 		return exit_code_for(&err);

@@ -56,8 +56,6 @@ char *library_model_dir(const struct config *config, enum model_kind kind)
 void library_options(const struct config *config, int kinds, struct engine_options *options)
 {
 	*options = (struct engine_options){.open_library = library_open,
-					   .device = config->device,
-					   .threads = config->threads,
 					   .loaders = config->loaders,
 					   .hypothesis = config->hypothesis,
 					   .settings = config->settings,

@@ -29,7 +29,7 @@ static struct memory_rows rows_of(const struct app *a)
 
 	for (int i = 0; i < MODEL_KINDS; i++)
 		weights[i] = (struct model_weights){a->status.lane[i].weight_bytes, a->status.lane[i].weight_held};
-	return memory_rows(&a->status.memory, weights);
+	return memory_rows(&a->status.device[0].memory, weights);
 }
 
 static void draw_held(const struct app *a, const struct memory_rows *m, int y, int x, int width)
@@ -98,7 +98,7 @@ static void draw_by_model(const struct app *a, const struct memory_rows *m, int 
 
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		const struct lane_status *lane = &a->status.lane[i];
-		int64_t held = a->status.memory.owner[i] + lane->weight_bytes - lane->weight_held;
+		int64_t held = lane->weight_bytes;
 
 		if (lane->ready)
 			amounts[n++] = (struct amount){short_names[i], held, lane->busy ? ROLE_PENDING : ROLE_DIM};

@@ -55,12 +55,16 @@ static void await(struct engine *e, enum event_kind kind, int n)
 
 static void start(struct cancelling *c)
 {
-	struct engine_options options = {.open_library = linked_library, .device = c->args->device, .threads = c->args->threads};
+	struct engine_options options = {.open_library = linked_library};
 	struct error err;
 
 	options.model_dir[MODEL_SCORES] = (char *)c->args->clip;
 	options.model_dir[MODEL_CAPTION] = (char *)c->args->captioner;
-	options.settings = (struct engine_settings){.batch = 1, .precision = c->args->precision, .beams = 5};
+	options.settings = engine_settings_default(c->args->device);
+	options.settings.batch = 1;
+	options.settings.threads = c->args->threads;
+	for (int i = 0; i < MODEL_KINDS; i++)
+		options.settings.precision[i] = c->args->precision;
 	c->engine = engine_create(&options, &err);
 	if (!c->engine)
 		bench_stop("%s", err.text);

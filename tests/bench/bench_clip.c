@@ -27,12 +27,15 @@ static const struct model_library *linked_library(void *ctx, struct error *err)
 
 static struct engine *start_engine(const struct bench_arguments *args)
 {
-	struct engine_options options = {.open_library = linked_library, .device = args->device, .threads = args->threads};
+	struct engine_options options = {.open_library = linked_library};
 	struct engine *e;
 	struct error err;
 
 	options.model_dir[MODEL_SCORES] = (char *)args->clip;
-	options.settings = (struct engine_settings){.batch = args->batch, .precision = args->precision, .beams = 1};
+	options.settings = engine_settings_default(args->device);
+	options.settings.batch = args->batch;
+	options.settings.precision[MODEL_SCORES] = args->precision;
+	options.settings.threads = args->threads;
 	e = engine_create(&options, &err);
 	if (!e)
 		bench_stop("%s", err.text);

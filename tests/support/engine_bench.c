@@ -21,12 +21,12 @@ void bench_init(struct bench *b)
 	memset(b, 0, sizeof *b);
 	strcpy(b->dir, "/tmp/vramble-engine-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
-	b->options =
-		(struct engine_options){.open_library = fake_open, .device = DEVICE_CPU, .loaders = 2, .preview_width = 16, .preview_height = 16};
+	b->options = (struct engine_options){.open_library = fake_open, .loaders = 2, .preview_width = 16, .preview_height = 16};
 	b->options.model_dir[MODEL_SCORES] = "models/clip";
 	b->options.model_dir[MODEL_CAPTION] = "models/ofa";
 	b->options.model_dir[MODEL_NLI] = "models/bert";
-	b->options.settings = (struct engine_settings){.batch = 4, .beams = 1};
+	b->options.settings = engine_settings_default(DEVICE_CPU);
+	b->options.settings.beams = 1;
 }
 
 void bench_start(struct bench *b)
@@ -104,7 +104,7 @@ static void tally(struct bench *b, const struct event *e)
 	if (e->err)
 		snprintf(b->last_error, sizeof b->last_error, "%s", e->err->text);
 	if (e->kind == EV_SETTINGS)
-		b->really = (struct engine_settings){e->settings.batch, e->settings.precision, e->settings.image_size, e->settings.beams, 0};
+		b->really = e->settings;
 	if (e->kind == EV_SCORES)
 		b->scores_n[id] = e->scores.n;
 	if ((e->kind == EV_SCORES && e->scores.batch > b->largest_batch))

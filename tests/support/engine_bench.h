@@ -20,8 +20,8 @@ struct bench {
 	int scores_n[BENCH_MAX];
 	uint32_t epoch[BENCH_MAX]; /* of the last ranking */
 	float clipscore[BENCH_MAX];
-	int largest_batch;             /* in answers */
-	struct engine_settings really; /* from the last EV_SETTINGS */
+	int largest_batch;    /* in answers */
+	struct really really; /* from the last EV_SETTINGS */
 };
 
 /* A folder for pictures and default options: batch 4, two loaders, all three models, previews of 16 x 16. Resets the fake models. */

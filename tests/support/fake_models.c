@@ -14,6 +14,14 @@
 struct model {
 	struct model_info info;
 	enum precision precision;
+	int device;
+	bool resident;
+};
+
+enum { FAKE_DEVICES = 9 }; /* the CPU, then CUDA devices */
+
+struct account {
+	int64_t used, cached, cap, refused, peak[PEAKS], weights[MODEL_OWNERS];
 };
 
 struct fake fake = {.bad_blue = -1, .steps = 1};
@@ -21,6 +29,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static const char *const colours[3] = {"red", "green", "blue"};
 static const int64_t weights[MODEL_KINDS] = {300 << 20, 700 << 20, 400 << 20};
+static struct account accounts[FAKE_DEVICES]; /* [device + 1] */
 
 void fake_lock(void)
 {
@@ -43,6 +52,7 @@ void fake_reset(void)
 {
 	fake_lock();
 	fake = (struct fake){.bad_blue = -1, .steps = 1};
+	memset(accounts, 0, sizeof accounts);
 	fake_unlock();
 }
 
@@ -70,6 +80,59 @@ const struct model_library *fake_open(void *ctx, struct error *err)
 	failing = fake.fail_library;
 	fake_unlock();
 	return failing ? fail_null(err, E_MODEL, "the fake library was told to fail") : &fake_library;
+}
+
+/* ---------------------------------------------------------------- memory, under the lock where not said otherwise */
+
+static int64_t device_bytes(void)
+{
+	return fake.device_bytes ? fake.device_bytes : 16LL << 30;
+}
+
+static int account_take(int number, int owner, int64_t bytes, struct error *err)
+{
+	struct account *a = &accounts[number + 1];
+	int64_t limit = a->cap && a->cap < device_bytes() ? a->cap : device_bytes();
+
+	if (a->used + bytes > limit) {
+		a->refused++;
+		fake.refused++;
+		return fail(err, E_MEMORY, "fake: %lld bytes asked, %lld in use, the limit is %lld", (long long)bytes, (long long)a->used,
+			    (long long)limit);
+	}
+	a->used += bytes;
+	a->weights[owner] += owner ? bytes : 0;
+	a->cached = a->cached > bytes ? a->cached - bytes : 0;
+	for (int i = 0; i < PEAKS; i++)
+		if (a->peak[i] < a->used)
+			a->peak[i] = a->used;
+	return 0;
+}
+
+static void account_give(int number, int owner, int64_t bytes)
+{
+	accounts[number + 1].used -= bytes;
+	accounts[number + 1].weights[owner] -= owner ? bytes : 0;
+	accounts[number + 1].cached += bytes;
+}
+
+static int64_t weights_in(enum model_kind kind, enum precision precision)
+{
+	return precision == PRECISION_BF16 || precision == PRECISION_FP16 ? weights[kind] / 2 : weights[kind];
+}
+
+/* What a run of n holds: activations and, for captions, caches. */
+static void run_bytes(const struct model_info *info, enum precision precision, int n, int image_size, int beams, struct forecast *out)
+{
+	static const int64_t usual[MODEL_KINDS] = {150 << 20, 400 << 20, 2 << 20};
+	int64_t each = fake.activation[info->kind] ? fake.activation[info->kind] : usual[info->kind];
+
+	if (precision != PRECISION_FP32)
+		each /= 2;
+	if (image_size && info->image_step)
+		each = each * image_size / info->image_size * image_size / info->image_size;
+	out->activations = each * n;
+	out->kv = info->kind == MODEL_CAPTION ? (int64_t)n * beams * (4 << 20) : 0;
 }
 
 /* ---------------------------------------------------------------- running */
@@ -126,11 +189,37 @@ static int stay_held(enum model_kind kind, bool texts, const struct model_contro
 	return 0;
 }
 
-static int take_steps(enum model_kind kind, bool texts, int n, const struct model_control *control, struct error *err)
+static int run_steps(enum model_kind kind, int steps, const struct model_control *control, struct error *err)
 {
-	int steps, fits;
+	for (int i = 0; i < steps; i++) {
+		if (ask(control))
+			return stopped(err);
+		fake_lock();
+		fake.running++;
+		if (fake.running > fake.most_running)
+			fake.most_running = fake.running;
+		if (fake.step_us)
+			wait_us(fake.step_us);
+		fake.running--;
+		fake_unlock();
+	}
+	return 0;
+}
 
+/* image_size: of the pictures, as prepared. */
+static int take_steps(struct model *m, bool texts, int n, int image_size, const struct model_control *control, struct error *err)
+{
+	enum model_kind kind = m->info.kind;
+	struct forecast need;
+	int steps, fits, rc;
+
+	if (!m->resident)
+		return fail(err, E_MEMORY, "fake: the model is evicted");
 	fake_lock();
+	if (fake.break_device && m->device != DEVICE_CPU) {
+		fake_unlock();
+		return fail(err, E_DEVICE, "fake: the device broke down");
+	}
 	steps = fake.steps;
 	fits = fake.fits[kind];
 	if (n > fake.largest[kind])
@@ -145,19 +234,23 @@ static int take_steps(enum model_kind kind, bool texts, int n, const struct mode
 		fake_unlock();
 		return fail(err, E_MEMORY, "fake: %d is more than %d", n, fits);
 	}
-	for (int i = 0; i < steps; i++) {
-		if (ask(control))
-			return stopped(err);
-		fake_lock();
-		fake.running++;
-		if (fake.running > fake.most_running)
-			fake.most_running = fake.running;
-		if (fake.step_us)
-			wait_us(fake.step_us);
-		fake.running--;
-		fake_unlock();
-	}
-	return 0;
+	run_bytes(&m->info, m->precision, n, image_size, fake.beams, &need);
+	fake_lock();
+	rc = account_take(m->device, 0, need.activations + need.kv, err);
+	fake_unlock();
+	if (rc < 0)
+		return -1;
+	rc = run_steps(kind, steps, control, err);
+	fake_lock();
+	account_give(m->device, 0, need.activations + need.kv);
+	fake_unlock();
+	return rc;
+}
+
+/* prepare leaves the size that was asked for in the width. */
+static int size_of(const struct pixels *const *pictures)
+{
+	return pictures[0]->width - 2;
 }
 
 static void unit(float *v)
@@ -196,7 +289,7 @@ static int embed_images(struct model *m, const struct pixels *const *pictures, i
 	fake.image_calls++;
 	fake.images += n;
 	fake_unlock();
-	if (take_steps(MODEL_SCORES, false, n, control, err) < 0 || look_at(pictures, n, err) < 0)
+	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		float *v = out + (size_t)i * FAKE_DIM;
@@ -214,7 +307,7 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 	fake.text_calls++;
 	fake.texts += n;
 	fake_unlock();
-	if (take_steps(MODEL_SCORES, true, n, control, err) < 0)
+	if (take_steps(m, true, n, 0, control, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		float *v = out + (size_t)i * FAKE_DIM;
@@ -263,7 +356,7 @@ static int caption(struct model *m, const struct pixels *const *pictures, int n,
 	fake.captions += n;
 	fake.beams = options->beams;
 	fake_unlock();
-	if (take_steps(MODEL_CAPTION, false, n, control, err) < 0 || look_at(pictures, n, err) < 0)
+	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++)
 		say(pictures[i], options, i, &out[i]);
@@ -277,7 +370,7 @@ static int classify(struct model *m, const struct text_pair *pairs, int n, struc
 	fake.nli_calls++;
 	fake.pairs += n;
 	fake_unlock();
-	if (take_steps(MODEL_NLI, false, n, control, err) < 0)
+	if (take_steps(m, false, n, 0, control, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		out[i] = (struct verdict){0.05f, 0.9f, 0.05f};
@@ -303,12 +396,40 @@ static const char *version(void)
 
 static int devices(void)
 {
-	return 0;
+	int n;
+
+	fake_lock();
+	n = fake.cuda_devices;
+	fake_unlock();
+	return n;
 }
 
 static int device(int number, struct device_info *out)
 {
-	*out = (struct device_info){.name = "CPU, fake", .bf16 = true};
+	int n = devices();
+
+	*out = (struct device_info){.name = "CPU, fake", .bf16 = true, .fp16 = number >= 0};
+	fake_lock();
+	out->total = device_bytes();
+	fake_unlock();
+	if (number >= 0)
+		snprintf(out->name, sizeof out->name, "cuda:%d fake", number);
+	return number < n ? 0 : -1;
+}
+
+static int usable(int number, struct error *err)
+{
+	if (number < devices())
+		return 0;
+	return fail(err, E_DEVICE, "fake: no CUDA device %d; there are %d", number, devices());
+}
+
+static int tune(const struct model_tuning *tuning, struct error *err)
+{
+	fake_lock();
+	fake.tuning = *tuning;
+	fake.tunes++;
+	fake_unlock();
 	return 0;
 }
 
@@ -334,22 +455,58 @@ static int inspect(const char *dir, struct model_info *out, struct error *err)
 	return 0;
 }
 
+/* The weights into memory that is free by now. */
+static int put(struct model *m, int number, enum precision precision, struct error *err)
+{
+	int rc;
+
+	if (usable(number, err) < 0)
+		return -1;
+	precision = precision == PRECISION_AUTO ? PRECISION_FP32 : precision;
+	fake_lock();
+	rc = account_take(number, (int)m->info.kind + 1, weights_in(m->info.kind, precision), err);
+	if (!rc) {
+		m->precision = fake.precision[m->info.kind] = precision;
+		m->device = fake.device[m->info.kind] = number;
+		m->resident = true;
+	}
+	fake_unlock();
+	return rc;
+}
+
+static void evict(struct model *m)
+{
+	if (!m->resident)
+		return;
+	fake_lock();
+	account_give(m->device, (int)m->info.kind + 1, weights_in(m->info.kind, m->precision));
+	m->resident = false;
+	fake.evictions++;
+	fake_unlock();
+}
+
+static bool resident(const struct model *m)
+{
+	return m->resident;
+}
+
 static struct model *open_model(const char *dir, int number, enum precision precision, int owner, const struct model_control *control,
 				struct error *err)
 {
-	struct model *m;
+	struct model *m = xcalloc(1, sizeof *m);
 	bool failing;
 
+	inspect(dir, &m->info, err);
 	fake_lock();
-	failing = fake.fail_open[owner];
-	fake.opened[owner]++;
-	fake.precision[owner] = precision;
+	failing = fake.fail_open[m->info.kind];
+	fake.opened[m->info.kind]++;
 	fake_unlock();
 	if (failing)
-		return fail_null(err, E_MODEL, "%s: the fake model was told to fail", dir);
-	m = xcalloc(1, sizeof *m);
-	inspect(dir, &m->info, err);
-	m->precision = precision == PRECISION_AUTO ? PRECISION_FP32 : precision;
+		fail(err, E_MODEL, "%s: the fake model was told to fail", dir);
+	if (failing || put(m, number, precision, err) < 0) {
+		free(m);
+		return NULL;
+	}
 	for (int i = 0; i <= 4; i++)
 		if (control && control->progress)
 			control->progress(control->ctx, m->info.weight_bytes * i / 4, m->info.weight_bytes);
@@ -360,6 +517,7 @@ static void close_model(struct model *m)
 {
 	if (!m)
 		return;
+	evict(m);
 	fake_lock();
 	fake.closed[m->info.kind]++;
 	fake_unlock();
@@ -376,21 +534,36 @@ static enum precision precision_of(const struct model *m)
 	return m->precision;
 }
 
-static int set_precision(struct model *m, enum precision precision, struct error *err)
+static int place(struct model *m, int number, enum precision precision, const struct model_control *control, struct error *err)
 {
-	bool failing;
+	enum precision old = m->precision;
+	int was = m->device;
+	bool failing, back = m->resident;
 
 	fake_lock();
-	failing = fake.fail_precision;
-	fake.precisions++;
+	failing = fake.fail_place[m->info.kind];
+	fake.places++;
 	fake_unlock();
 	if (failing)
 		return fail(err, E_MODEL, "fake: no");
-	m->precision = precision == PRECISION_AUTO ? PRECISION_FP32 : precision;
+	if (usable(number, err) < 0)
+		return -1;
+	evict(m);
+	if (!put(m, number, precision, err))
+		return 0;
+	if (back)
+		put(m, was, old, NULL);
+	return -1;
+}
+
+static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
+{
+	enum precision precision = request->precision == PRECISION_AUTO ? PRECISION_FP32 : request->precision;
+
+	*out = (struct forecast){.weights = weights_in(m->info.kind, precision)};
 	fake_lock();
-	fake.precision[m->info.kind] = m->precision;
+	run_bytes(&m->info, precision, request->batch, request->image_size, request->beams, out);
 	fake_unlock();
-	return 0;
 }
 
 static int prepare(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err)
@@ -403,7 +576,7 @@ static int prepare(const struct model *m, const struct image *image, int image_s
 		fake.image_size = image_size;
 	fake_unlock();
 	/* Tall pictures and wide ones differ in shape, so that they cannot share a batch; the mean colour stands in the first three values. */
-	*out = (struct pixels){.channels = 3, .height = image->height > image->width ? 2 : 1, .width = 2};
+	*out = (struct pixels){.channels = 3, .height = image->height > image->width ? 2 : 1, .width = 2 + image_size};
 	out->data = xcalloc((size_t)(out->channels * out->height * out->width), sizeof *out->data);
 	for (int k = 0; k < 3; k++) {
 		double sum = 0;
@@ -415,36 +588,42 @@ static int prepare(const struct model *m, const struct image *image, int image_s
 	return 0;
 }
 
-/* ---------------------------------------------------------------- memory */
+/* ---------------------------------------------------------------- the account's face */
 
 static void memory(int number, struct memory_reading *out)
 {
-	*out = (struct memory_reading){.device_total = 16LL << 30, .device_free = 9LL << 30, .cached = 200 << 20};
+	const struct account *a = &accounts[number + 1];
+
 	fake_lock();
-	out->cap = fake.cap;
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		out->owner[i] = fake.opened[i] > fake.closed[i] ? weights[i] : 0;
-		out->used += out->owner[i];
-	}
-	out->used += (int64_t)fake.running * (150 << 20);
-	out->peak = out->used;
+	*out = (struct memory_reading){.used = a->used, .cached = a->cached, .cap = a->cap, .refused = a->refused};
+	memcpy(out->peak, a->peak, sizeof out->peak);
+	memcpy(out->weights, a->weights, sizeof out->weights);
+	out->device_total = device_bytes();
+	/* A fifth of the device is others'. */
+	out->device_free = device_bytes() / 5 * 4 - a->used - a->cached;
 	fake_unlock();
 }
 
-static void memory_reset_peak(int number)
+static void memory_reset_peak(int number, enum memory_peak which)
 {
+	fake_lock();
+	accounts[number + 1].peak[which] = accounts[number + 1].used;
+	fake_unlock();
 }
 
 static void memory_set_cap(int number, int64_t bytes)
 {
 	fake_lock();
-	fake.cap = bytes;
+	accounts[number + 1].cap = bytes;
+	if (number == DEVICE_CPU)
+		fake.cap = bytes;
 	fake_unlock();
 }
 
 static void memory_trim(int number)
 {
 	fake_lock();
+	accounts[number + 1].cached = 0;
 	fake.trims++;
 	fake_unlock();
 }
@@ -455,12 +634,17 @@ const struct model_library fake_library = {
 	.version = version,
 	.devices = devices,
 	.device = device,
+	.usable = usable,
+	.tune = tune,
 	.inspect = inspect,
 	.open = open_model,
 	.close = close_model,
 	.info = info,
 	.precision = precision_of,
-	.set_precision = set_precision,
+	.place = place,
+	.evict = evict,
+	.resident = resident,
+	.forecast = forecast,
 	.prepare = prepare,
 	.embed_images = embed_images,
 	.embed_texts = embed_texts,

@@ -1,7 +1,8 @@
 /* fake_models.h - a model library without libtorch, for tests: deterministic, fast, and as troublesome as it is told to be.
  *
  * It sees a picture's mean colour. CLIP puts pictures and texts that name "red", "green" or "blue" into one space, the captioner says "a picture that
- * is mostly red …", the NLI model compares colour words. Everything is counted in `fake`; its members are changed and read between fake_lock and
+ * is mostly red …", the NLI model compares colour words. Weights take memory on the device where a model is placed, runs take some per picture (less in
+ * half precision and for smaller images, more with beams), and what goes beyond the cap or the device is refused, all to the byte. Everything is counted in `fake`; its members are changed and read between fake_lock and
  * fake_unlock, or before the engine starts.
  *
  *	fake_reset();
@@ -18,16 +19,20 @@ struct fake {
 	/* orders */
 	bool fail_library; /* fake_open fails */
 	bool fail_open[MODEL_KINDS];
-	bool fail_precision;    /* set_precision fails */
-	bool hold[MODEL_KINDS]; /* runs stay in their first step until this is lifted, or are cancelled; see fake_release */
-	bool hold_texts;        /* the same for embed_texts alone */
-	int fits[MODEL_KINDS];  /* larger batches run out of memory; 0 = all fit */
-	int bad_blue;           /* a picture whose mean blue is this fails its whole batch; -1 = none */
-	int steps;              /* calls of check per run, at least 1 */
-	int step_us;            /* a step takes so long, to be looked at or to be interrupted */
+	bool fail_place[MODEL_KINDS];    /* place fails */
+	int cuda_devices;                /* that it says there are; all of device_bytes */
+	bool break_device;               /* runs on a CUDA device fail with E_DEVICE until all models left it */
+	int64_t device_bytes;            /* of memory; 0 = 16 GiB */
+	int64_t activation[MODEL_KINDS]; /* bytes a run holds per picture in fp32 at the model's own size; 0 = 150, 400, 2 MiB */
+	bool hold[MODEL_KINDS];          /* runs stay in their first step until this is lifted, or are cancelled; see fake_release */
+	bool hold_texts;                 /* the same for embed_texts alone */
+	int fits[MODEL_KINDS];           /* larger batches run out of memory; 0 = all fit */
+	int bad_blue;                    /* a picture whose mean blue is this fails its whole batch; -1 = none */
+	int steps;                       /* calls of check per run, at least 1 */
+	int step_us;                     /* a step takes so long, to be looked at or to be interrupted */
 	/* records */
 	int opened[MODEL_KINDS], closed[MODEL_KINDS];
-	int image_calls, text_calls, caption_calls, nli_calls, prepares, trims, precisions;
+	int image_calls, text_calls, caption_calls, nli_calls, prepares, trims, places, evictions, tunes;
 	int images, texts, captions, pairs;
 	int largest[MODEL_KINDS]; /* batch */
 	int smallest_failed[MODEL_KINDS];
@@ -35,10 +40,13 @@ struct fake {
 	int holding[MODEL_KINDS];    /* runs that are held now */
 	int running, most_running;   /* runs inside a step at the same time */
 	int seen[FAKE_SEEN], seen_n; /* mean blue of the pictures that CLIP or the captioner took, in order */
-	int64_t cap;
-	int image_size; /* of the last captioner's prepare */
+	int64_t cap;                 /* of the CPU */
+	int refused;                 /* runs and placements that found no memory */
+	int image_size;              /* of the last captioner's prepare */
+	struct model_tuning tuning;
 	int beams;
 	enum precision precision[MODEL_KINDS];
+	int device[MODEL_KINDS];
 };
 extern struct fake fake;
 

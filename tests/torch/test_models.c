@@ -299,13 +299,13 @@ static void test_precision(void **state)
 
 	assert_int_equal(lib->precision(m), PRECISION_FP32);
 	embed_pictures(m, before, PICTURES);
-	assert_int_equal(lib->set_precision(m, PRECISION_BF16, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), 0);
 	assert_int_equal(lib->precision(m), tt_cpu_has_bf16() ? PRECISION_BF16 : PRECISION_FP32);
 	embed_pictures(m, now, PICTURES);
 	for (int i = 0; i < PICTURES; i++)
 		assert_true(dot(before[i], now[i]) > 0.999);
 	assert_true(!tt_cpu_has_bf16() || memcmp(before, now, sizeof now) != 0);
-	assert_int_equal(lib->set_precision(m, PRECISION_FP32, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), 0);
 	embed_pictures(m, now, PICTURES);
 	assert_memory_equal(before, now, sizeof now);
 	lib->close(m);
@@ -337,13 +337,13 @@ static void test_precision_refused(void **state)
 	embed_pictures(m, before, PICTURES);
 	lib->memory(DEVICE_CPU, &reading);
 	lib->memory_set_cap(DEVICE_CPU, reading.used + 2000);
-	assert_int_equal(lib->set_precision(m, PRECISION_BF16, &err), -1);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), -1);
 	assert_int_equal(err.code, E_MEMORY);
 	assert_int_equal(lib->precision(m), PRECISION_FP32);
 	lib->memory_set_cap(DEVICE_CPU, 0);
 	embed_pictures(m, now, PICTURES);
 	assert_memory_equal(before, now, sizeof now);
-	assert_int_equal(lib->set_precision(m, PRECISION_BF16, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), 0);
 	lib->close(m);
 }
 
@@ -364,17 +364,17 @@ static void test_precision_swapped(void **state)
 	embed_pictures(m, before, PICTURES);
 	lib->memory(DEVICE_CPU, &reading);
 	lib->memory_set_cap(DEVICE_CPU, reading.used + 2000);
-	assert_int_equal(lib->set_precision(m, PRECISION_BF16, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), 0);
 	assert_int_equal(lib->precision(m), PRECISION_BF16);
 	lib->memory_set_cap(DEVICE_CPU, reading.used / 10); /* nothing fits now, not even what was there */
-	assert_int_equal(lib->set_precision(m, PRECISION_FP32, &err), -1);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), -1);
 	assert_int_equal(err.code, E_MEMORY);
 	err = (struct error){0};
 	assert_int_equal(lib->embed_texts(m, texts, 1, now[0], NULL, &err), -1);
 	assert_int_equal(err.code, E_MEMORY);
-	assert_int_equal(lib->set_precision(m, PRECISION_FP32, &err), -1);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), -1);
 	lib->memory_set_cap(DEVICE_CPU, 0);
-	assert_int_equal(lib->set_precision(m, PRECISION_FP32, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), 0);
 	embed_pictures(m, now, PICTURES);
 	assert_memory_equal(before, now, sizeof now);
 	lib->close(m);
@@ -473,12 +473,12 @@ static void test_account(void **state)
 	embed_texts(m, out, texts, 3);
 	lib->memory(DEVICE_CPU, &ran);
 	assert_int_equal(ran.used, open.used);
-	assert_int_equal(ran.owner[OWNER] - before.owner[OWNER], open.used - before.used);
-	assert_true(ran.peak > open.used);
+	assert_int_equal(ran.weights[OWNER] - before.weights[OWNER], open.used - before.used);
+	assert_true(ran.peak[PEAK_START] > open.used);
 	lib->close(m);
 	lib->memory(DEVICE_CPU, &after);
 	assert_int_equal(after.used, before.used);
-	assert_int_equal(after.owner[OWNER], before.owner[OWNER]);
+	assert_int_equal(after.weights[OWNER], before.weights[OWNER]);
 }
 
 static void test_wrong_call(void **state)

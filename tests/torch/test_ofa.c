@@ -272,9 +272,9 @@ static void test_precision(void **state)
 	struct error err = {0};
 
 	make_captions(m, before, 2, &options);
-	assert_int_equal(lib->set_precision(m, PRECISION_BF16, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), 0);
 	make_captions(m, now, 2, &options);
-	assert_int_equal(lib->set_precision(m, PRECISION_FP32, &err), 0);
+	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), 0);
 	make_captions(m, now, 2, &options);
 	for (int i = 0; i < PICTURES; i++) {
 		assert_string_equal(now[i].text, before[i].text);

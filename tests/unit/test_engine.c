@@ -504,6 +504,12 @@ static void test_submitting_again(void **state)
 	bench_check_sums(&bench);
 }
 
+static void set_precision(struct engine_settings *s, enum precision precision)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		s->precision[i] = precision;
+}
+
 static void test_settings_change_between_batches(void **state)
 {
 	struct engine_settings settings;
@@ -516,11 +522,11 @@ static void test_settings_change_between_batches(void **state)
 	assert_int_equal(bench.really.precision, PRECISION_FP32);
 	submit_all(20, ENGINE_ANSWERS);
 	settings = engine_get_settings(bench.engine);
-	settings.precision = PRECISION_BF16;
+	set_precision(&settings, PRECISION_BF16);
 	settings.batch = 7;
 	settings.beams = 5;
 	settings.image_size = 96;
-	settings.cap = 123 << 20;
+	settings.cap = 6LL << 30;
 	assert_int_equal(engine_set_settings(bench.engine, &settings, &err), 0);
 	for (int i = 20; i < 40; i++)
 		bench_submit(&bench, (uint32_t)i, ENGINE_BACKGROUND, ENGINE_ANSWERS);
@@ -533,11 +539,12 @@ static void test_settings_change_between_batches(void **state)
 	assert_int_equal(seen.precision[MODEL_CAPTION], PRECISION_BF16);
 	assert_int_equal(seen.beams, 5);
 	assert_int_equal(seen.image_size, 96);
-	assert_int_equal(seen.cap, 123 << 20);
+	assert_true(seen.cap == 6LL << 30);
 	fake_lock();
-	fake.fail_precision = true;
+	for (int i = 0; i < MODEL_KINDS; i++)
+		fake.fail_place[i] = true;
 	fake_unlock();
-	settings.precision = PRECISION_FP16;
+	set_precision(&settings, PRECISION_FP16);
 	n = bench.count[EV_NOTE];
 	assert_int_equal(engine_set_settings(bench.engine, &settings, &err), 0);
 	bench_await(&bench, EV_NOTE, n + 3);
@@ -696,7 +703,7 @@ static void random_operation(unsigned *seed, int n)
 	case 2:
 		settings = engine_get_settings(bench.engine);
 		settings.batch = 1 + rand_r(seed) % 9;
-		settings.precision = (enum precision)(rand_r(seed) % PRECISIONS);
+		settings.precision[rand_r(seed) % MODEL_KINDS] = (enum precision)(rand_r(seed) % PRECISIONS);
 		settings.image_size = rand_r(seed) % 3 * 48;
 		assert_int_equal(engine_set_settings(bench.engine, &settings, NULL), 0);
 		break;

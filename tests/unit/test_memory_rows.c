@@ -19,7 +19,7 @@ static int64_t sum(const struct memory_rows *r)
 
 static void test_rows_of_a_gpu(void **state)
 {
-	const struct memory_reading reading = {.used = 3000, .cached = 500, .peak = 4000, .cap = 8000, .device_total = 16000, .device_free = 10000};
+	const struct memory_reading reading = {.used = 3000, .cached = 500, .peak = {[PEAK_CHANGE] = 4000}, .cap = 8000, .device_total = 16000, .device_free = 10000};
 	const struct model_weights weights[MODEL_KINDS] = {{600, 600}, {1400, 1400}, {0, 0}};
 	struct memory_rows rows = memory_rows(&reading, weights);
 
