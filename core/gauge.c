@@ -33,6 +33,8 @@ struct nvml {
 	int (*uuid)(nvml_device, char *, unsigned);
 	int (*memory)(nvml_device, struct nvml_memory *);
 	int (*utilization)(nvml_device, struct nvml_utilization *);
+	int (*temperature)(nvml_device, int sensor, unsigned *); /* may be missing; sensor 0: of the GPU */
+	int (*power)(nvml_device, unsigned *);                   /* milliwatts; may be missing */
 	nvml_device device;
 	char device_name[96], device_uuid[96];
 };
@@ -41,9 +43,9 @@ struct gauge {
 	pthread_t thread;
 	pthread_mutex_t lock; /* held for copies only, never while something is read */
 	pthread_cond_t ended;
-	bool stop;
+	bool stop, left; /* left: by gauge_stop; the thread frees it when it ever comes back */
 	double period;
-	int device;
+	int device; /* under the lock */
 	struct gauge_sample history[GAUGE_HISTORY];
 	int count, head;
 	double cpu_seconds; /* of the sample before; the thread's */
@@ -80,12 +82,13 @@ int gauge_visible(const char *visible, int device, int *index, char *uuid, int s
 	return 1;
 }
 
-/* Finds each function; false when one is missing. */
+/* Finds each function; false when one is missing that is needed. */
 static bool nvml_symbols(struct nvml *n)
 {
 	struct {
 		void *slot;
 		const char *name;
+		bool optional;
 	} const wanted[] = {
 		{&n->init, "nvmlInit_v2"},
 		{&n->shutdown, "nvmlShutdown"},
@@ -95,12 +98,14 @@ static bool nvml_symbols(struct nvml *n)
 		{&n->uuid, "nvmlDeviceGetUUID"},
 		{&n->memory, "nvmlDeviceGetMemoryInfo"},
 		{&n->utilization, "nvmlDeviceGetUtilizationRates"},
+		{&n->temperature, "nvmlDeviceGetTemperature", true},
+		{&n->power, "nvmlDeviceGetPowerUsage", true},
 	};
 
 	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
 		void *symbol = dlsym(n->library, wanted[i].name);
 
-		if (!symbol)
+		if (!symbol && !wanted[i].optional)
 			return false;
 		/* POSIX lets a function pointer travel in a void *, ISO C does not let it be cast. */
 		memcpy(wanted[i].slot, &symbol, sizeof symbol);
@@ -157,6 +162,7 @@ static void read_gpu(struct nvml *n, struct gauge_sample *s)
 {
 	struct nvml_memory memory;
 	struct nvml_utilization busy;
+	unsigned value;
 
 	if (!n->device || n->memory(n->device, &memory))
 		return;
@@ -166,6 +172,8 @@ static void read_gpu(struct nvml *n, struct gauge_sample *s)
 	s->gpu_total = (int64_t)memory.total;
 	s->gpu_free = (int64_t)memory.free;
 	s->gpu_busy = n->utilization(n->device, &busy) ? -1 : (int)busy.gpu;
+	s->gpu_celsius = n->temperature && !n->temperature(n->device, 0, &value) ? (int)value : -1;
+	s->gpu_watts = n->power && !n->power(n->device, &value) ? value / 1000.0 : -1;
 }
 
 /* ---------------------------------------------------------------- /proc */
@@ -238,28 +246,57 @@ static struct timespec timespec_of(double t)
 	return at;
 }
 
+/* Waits out the period. Returns the device to read next; *stop says to end. */
+static int rest(struct gauge *g, double from, bool *stop)
+{
+	struct timespec until = timespec_of(from + g->period);
+	int device;
+
+	pthread_mutex_lock(&g->lock);
+	while (!g->stop && pthread_cond_timedwait(&g->ended, &g->lock, &until) != ETIMEDOUT)
+		;
+	*stop = g->stop;
+	device = g->device;
+	pthread_mutex_unlock(&g->lock);
+	return device;
+}
+
+static void gauge_free(struct gauge *g)
+{
+	pthread_cond_destroy(&g->ended);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
 static void *gauge_main(void *arg)
 {
 	struct gauge *g = arg;
-	struct nvml nvml;
+	struct nvml nvml = {0};
+	int opened = DEVICE_CPU, device;
 	double before = 0, now;
-	bool stop = false;
+	bool stop = false, left;
 
-	nvml_open(&nvml, g->device);
+	pthread_mutex_lock(&g->lock);
+	device = g->device;
+	pthread_mutex_unlock(&g->lock);
 	while (!stop) {
-		struct timespec until;
-
 		now = seconds(CLOCK_MONOTONIC);
 		sample(g, &nvml, before);
 		before = now;
-		until = timespec_of(now + g->period);
-		pthread_mutex_lock(&g->lock);
-		while (!g->stop && pthread_cond_timedwait(&g->ended, &g->lock, &until) != ETIMEDOUT)
-			;
-		stop = g->stop;
-		pthread_mutex_unlock(&g->lock);
+		if (device != opened) { /* after a sample: opening may hang */
+			nvml_close(&nvml);
+			nvml_open(&nvml, device);
+			opened = device;
+			continue;
+		}
+		device = rest(g, now, &stop);
 	}
 	nvml_close(&nvml);
+	pthread_mutex_lock(&g->lock);
+	left = g->left;
+	pthread_mutex_unlock(&g->lock);
+	if (left)
+		gauge_free(g);
 	return NULL;
 }
 
@@ -284,18 +321,34 @@ struct gauge *gauge_start(int device, double hz)
 	return g;
 }
 
+void gauge_watch(struct gauge *g, int device)
+{
+	pthread_mutex_lock(&g->lock);
+	g->device = device;
+	pthread_mutex_unlock(&g->lock);
+}
+
 void gauge_stop(struct gauge *g)
 {
+	struct timespec patience;
+
 	if (!g)
 		return;
 	pthread_mutex_lock(&g->lock);
 	g->stop = true;
 	pthread_cond_signal(&g->ended);
 	pthread_mutex_unlock(&g->lock);
-	pthread_join(g->thread, NULL);
-	pthread_cond_destroy(&g->ended);
-	pthread_mutex_destroy(&g->lock);
-	free(g);
+	clock_gettime(CLOCK_REALTIME, &patience);
+	patience.tv_sec++;
+	if (!pthread_timedjoin_np(g->thread, NULL, &patience)) {
+		gauge_free(g);
+		return;
+	}
+	/* Detached first: once left is set, the thread may end and free g at any time. */
+	pthread_detach(g->thread);
+	pthread_mutex_lock(&g->lock);
+	g->left = true;
+	pthread_mutex_unlock(&g->lock);
 }
 
 void gauge_read(struct gauge *g, struct gauge_sample *out)

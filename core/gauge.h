@@ -1,10 +1,11 @@
 /* gauge.h - device readings for the memory panel, sampled by a thread of its own.
  *
  * The process and the machine from /proc, the GPU from NVML, which is opened with dlopen where it exists and needs no CUDA context; a driver that is
- * missing or fails only leaves the GPU's part empty. gauge_read and gauge_history are for any thread and wait for no file and no driver.
+ * missing, fails or hangs only leaves the GPU's part empty or old (see time). No function here waits for a file or a driver; any thread may call them.
  *
  *	struct gauge *g = gauge_start(options.device, 4.0);
  *	gauge_read(g, &sample);
+ *	gauge_watch(g, 1);              the models have moved to cuda:1
  *	gauge_stop(g);
  */
 #ifndef CORE_GAUGE_H
@@ -24,6 +25,8 @@ struct gauge_sample {
 	char gpu_name[96];
 	char gpu_id[96];             /* UUID */
 	int gpu_busy;                /* percent; -1: not told (MIG) */
+	int gpu_celsius;             /* -1: not told */
+	double gpu_watts;            /* -1: not told */
 	int64_t gpu_total, gpu_free; /* bytes, all processes */
 };
 
@@ -32,7 +35,9 @@ struct gauge;
 /* Starts sampling. device: DEVICE_CPU asks NVML for nothing, else a CUDA ordinal, looked up through CUDA_VISIBLE_DEVICES. hz: samples per
  * second, 1..10. */
 struct gauge *gauge_start(int device, double hz);
-void gauge_stop(struct gauge *g); /* joins the thread; NULL is fine */
+void gauge_watch(struct gauge *g, int device); /* from the next sample on; as in gauge_start */
+/* Ends the thread. One that hangs in a driver is left behind with what it holds. NULL is fine. */
+void gauge_stop(struct gauge *g);
 void gauge_read(struct gauge *g, struct gauge_sample *out);
 /* Copies up to n of the last samples, oldest first, and returns how many (at most GAUGE_HISTORY). */
 int gauge_history(struct gauge *g, struct gauge_sample *out, int n);
