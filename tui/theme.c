@@ -17,14 +17,24 @@ struct theme {
 	attr_t attr[ROLES];
 	int pair[ROLES];
 	int foreground[ROLES], background[ROLES]; /* 0xRRGGBB or DEFAULT_COLOUR */
+	bool mentioned[ROLES];                    /* by the file */
 };
 
 enum { DEFAULT_COLOUR = -1 };
 
 static const char *const role_names[ROLES] = {
-	"text",        "dim",     "title", "border",      "border-focus", "heading", "selection",  "mark",    "done",        "pending", "failed",
-	"unsupported", "caption", "bar",   "bar-back",    "entail",       "neutral", "contradict", "weights", "activations", "cache",   "others",
-	"free",        "graph",   "value", "value-focus", "key",          "status",  "warning",    "error",   "overlay",
+	"text",    "dim",           "title",       "border",  "border-focus", "heading",   "selection", "mark",        "done",
+	"pending", "failed",        "unsupported", "caption", "bar",          "bar-back",  "entail",    "neutral",     "contradict",
+	"weights", "activations",   "cache",       "others",  "free",         "graph",     "value",     "value-focus", "key",
+	"status",  "warning",       "error",       "overlay", "weights-2",    "weights-3", "kv",        "ghost",       "limit",
+	"alert",   "pending-value", "heat-1",      "heat-2",  "heat-3",       "heat-4",    "heat-5",
+};
+
+/* Where a theme does not mention the first, it looks like the second. */
+static const enum theme_role likeness[][2] = {
+	{ROLE_WEIGHTS_2, ROLE_WEIGHTS}, {ROLE_WEIGHTS_3, ROLE_WEIGHTS}, {ROLE_KV, ROLE_ACTIVATIONS},    {ROLE_GHOST, ROLE_DIM},
+	{ROLE_LIMIT, ROLE_WARNING},     {ROLE_ALERT, ROLE_ERROR},       {ROLE_PENDING_VALUE, ROLE_KEY}, {ROLE_HEAT_1, ROLE_DIM},
+	{ROLE_HEAT_2, ROLE_TEXT},       {ROLE_HEAT_3, ROLE_TEXT},       {ROLE_HEAT_4, ROLE_VALUE},      {ROLE_HEAT_5, ROLE_DONE},
 };
 
 static const char *const colour_names[16] = {
@@ -105,9 +115,24 @@ static int parse_line(struct theme *t, char *line, struct error *err)
 		;
 	*end = '\0';
 	for (int role = 0; role < ROLES; role++)
-		if (!strcmp(key, role_names[role]))
+		if (!strcmp(key, role_names[role])) {
+			t->mentioned[role] = true;
 			return parse_style(equals + 1, &t->foreground[role], &t->background[role], &t->attr[role], err);
+		}
 	return fail(err, E_USAGE, "unknown role \"%s\"", key);
+}
+
+static void fill_gaps(struct theme *t)
+{
+	for (size_t i = 0; i < sizeof likeness / sizeof *likeness; i++) {
+		enum theme_role role = likeness[i][0], like = likeness[i][1];
+
+		if (t->mentioned[role])
+			continue;
+		t->attr[role] = t->attr[like];
+		t->foreground[role] = t->foreground[like];
+		t->background[role] = t->background[like];
+	}
 }
 
 /* A role without a background of its own stands on that of the text. */
@@ -195,6 +220,7 @@ struct theme *theme_load(const char *name, struct error *err)
 		theme_free(t);
 		return NULL;
 	}
+	fill_gaps(t);
 	make_pairs(t);
 	return t;
 }
@@ -205,6 +231,7 @@ struct theme *theme_plain(void)
 
 	t->name = xstrdup("plain");
 	set_plain(t);
+	fill_gaps(t);
 	return t;
 }
 

@@ -43,6 +43,19 @@ enum theme_role {
 	ROLE_WARNING,
 	ROLE_ERROR,
 	ROLE_OVERLAY, /* help, editor, menus */
+	/* Later additions: a theme that does not mention one has it look like another (see theme.c). */
+	ROLE_WEIGHTS_2, /* of the second and third model */
+	ROLE_WEIGHTS_3,
+	ROLE_KV,            /* key and value caches */
+	ROLE_GHOST,         /* what a setting would hold, before it is applied */
+	ROLE_LIMIT,         /* cap and reserve on the bar */
+	ROLE_ALERT,         /* does not fit, stalled, failing */
+	ROLE_PENDING_VALUE, /* a control's value that is not applied yet */
+	ROLE_HEAT_1,        /* the sweep's cells, slowest … */
+	ROLE_HEAT_2,
+	ROLE_HEAT_3,
+	ROLE_HEAT_4,
+	ROLE_HEAT_5, /* … fastest */
 	ROLES
 };
 
