@@ -28,6 +28,9 @@ void event_clear(struct event *e)
 		free(e->ranking.order);
 		free(e->ranking.combined);
 		break;
+	case EV_LADDER:
+		free(e->ladder.text);
+		break;
 	case EV_NOTE:
 		free(e->note);
 		break;
@@ -58,11 +61,15 @@ void event_log(const struct event *e)
 	case EV_MODEL_FAILED:
 		log_write(LOG_ERROR, "%s", e->err->text);
 		break;
+	case EV_PARTIAL:
 	case EV_FAILED:
 		log_write(LOG_WARNING, "%s", e->err->text);
 		break;
 	case EV_CAPTION:
 		log_write(LOG_DEBUG, "picture %u: %.0f ms: %s", e->id, e->caption.ms, e->caption.caption.text);
+		break;
+	case EV_LADDER:
+		log_write(LOG_WARNING, "%s", e->ladder.text);
 		break;
 	case EV_NOTE:
 		log_write(LOG_INFO, "%s", e->note);

@@ -25,7 +25,8 @@ enum event_kind {
 	EV_CLIPSCORE,    /* clipscore of the caption */
 	EV_VERDICTS,     /* verdicts: one per label */
 	EV_RANKING,      /* ranking: the labels' combined order; the last answer of a picture */
-	EV_FAILED,       /* err: this picture; the run goes on */
+	EV_PARTIAL,      /* model, err: this model's answers about the picture do not come; those of the others do, and EV_FAILED ends it */
+	EV_FAILED,       /* err: this picture, or what the first model said that failed on it (model); what was answered stays; the run goes on */
 	EV_CANCELLED,    /* the picture's work was dropped by a newer epoch or a cancel */
 	EV_SETTINGS,     /* settings that a lane really uses now (precision after AUTO, batch) */
 	EV_ROOM,         /* the queue bound let go: pictures can be submitted again */
@@ -41,7 +42,7 @@ struct event {
 	enum event_kind kind;
 	uint32_t id;           /* the picture (engine_submit's id); unused for models */
 	uint32_t epoch;        /* the labels' epoch the answer belongs to */
-	enum model_kind model; /* EV_LOADING, EV_READY, EV_MODEL_FAILED, EV_SETTINGS */
+	enum model_kind model; /* EV_LOADING, EV_READY, EV_MODEL_FAILED, EV_SETTINGS, EV_LADDER, EV_PARTIAL; EV_FAILED unless it is the file */
 	union {
 		struct {
 			char version[64];
@@ -110,11 +111,11 @@ struct event {
 		} trial;
 		char *note; /* owned */
 	};
-	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_FAILED */
+	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_PARTIAL, EV_FAILED, EV_TRIAL (failed) */
 };
 
 void event_clear(struct event *e);
-/* EV_INFO .. EV_CANCELLED: it is about the picture `id`. */
+/* EV_INFO .. EV_CANCELLED: it is about the picture `id`. Of a picture's answers exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED is the last. */
 bool event_is_answer(enum event_kind kind);
 /* Writes what is worth a line into the log; engine_next does this for every event it hands out. */
 void event_log(const struct event *e);
