@@ -1,264 +1,25 @@
-/* config.c - see config.h. */
+/* config.c - see config.h: layers of settings, one over the other. */
 #include "core/config.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
-#include <math.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "core/config_private.h"
 #include "core/mem.h"
+#include "core/profile.h"
+#include "core/utf8.h"
 
-static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
-
-const char *precision_name(enum precision p)
-{
-	return precision_names[p];
-}
-
-int precision_parse(const char *text, enum precision *out)
-{
-	for (int i = 0; i < PRECISIONS; i++)
-		if (!strcasecmp(text, precision_names[i])) {
-			*out = (enum precision)i;
-			return 0;
-		}
-	return -1;
-}
-
-int config_bytes(const char *text, int64_t *out, struct error *err)
-{
-	static const char units[] = "kmgt";
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || !isfinite(value) || value < 0)
-		return fail(err, E_USAGE, "\"%s\" is not a size: write bytes, or 512M, 16G", text);
-	if (*end) {
-		const char *unit = strchr(units, tolower((unsigned char)*end));
-
-		if (!unit)
-			return fail(err, E_USAGE, "\"%s\" is not a size: the unit is K, M, G or T", text);
-		value = ldexp(value, 10 * (int)(unit - units + 1));
-		end++;
-	}
-	if (*end && strcasecmp(end, "b") && strcasecmp(end, "ib"))
-		return fail(err, E_USAGE, "\"%s\" is not a size: write bytes, or 512M, 16G", text);
-	if (value > 9e18)
-		return fail(err, E_USAGE, "\"%s\" is more than any device has", text);
-	*out = (int64_t)value;
-	return 0;
-}
-
-/* One row's reader: value into c; detail is the row's number (a model kind) where several rows share a reader. */
-typedef int reader(struct config *c, int detail, const char *value, struct error *err);
-
-static int read_int(const char *value, int low, int high, int *out, struct error *err)
-{
-	char *end;
-	long n;
-
-	errno = 0;
-	n = strtol(value, &end, 10);
-	if (end == value || *end || errno)
-		return fail(err, E_USAGE, "\"%s\" is not a whole number", value);
-	if (n < low || n > high)
-		return fail(err, E_USAGE, "%ld is outside %d to %d", n, low, high);
-	*out = (int)n;
-	return 0;
-}
-
-static int set_text(char **slot, const char *value)
-{
-	free(*slot);
-	*slot = xstrdup(value);
-	return 0;
-}
-
-static int read_model(struct config *c, int kind, const char *value, struct error *err)
-{
-	if (!*value)
-		return fail(err, E_USAGE, "needs a model directory, or \"none\"");
-	return set_text(&c->model_dir[kind], value);
-}
-
-static int read_labels(struct config *c, int detail, const char *value, struct error *err)
-{
-	return set_text(&c->labels, value);
-}
-
-static int read_hypothesis(struct config *c, int detail, const char *value, struct error *err)
-{
-	const char *slot = strstr(value, "{}");
-
-	if (!slot || strstr(slot + 2, "{}"))
-		return fail(err, E_USAGE, "\"%s\" needs exactly one {} for the label", value);
-	return set_text(&c->hypothesis, value);
-}
-
-static int read_theme(struct config *c, int detail, const char *value, struct error *err)
-{
-	return set_text(&c->theme, value);
-}
-
-static int read_log(struct config *c, int detail, const char *value, struct error *err)
-{
-	return set_text(&c->log, value);
-}
-
-static int read_colour(struct config *c, int detail, const char *value, struct error *err)
-{
-	static const char *const known[] = {"auto", "direct", "256", "16", "8", "mono"};
-
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcmp(value, known[i]))
-			return set_text(&c->colour, value);
-	return fail(err, E_USAGE, "\"%s\" is not one of auto, direct, 256, 16, 8, mono", value);
-}
-
-static int set_device(struct config *c, int device)
-{
-	for (int i = 0; i < MODEL_KINDS; i++)
-		c->settings.device[i] = device;
-	return 0;
-}
-
-static int read_device(struct config *c, int detail, const char *value, struct error *err)
-{
-	char *end;
-	long n;
-
-	if (!strcmp(value, "cpu")) {
-		return set_device(c, DEVICE_CPU);
-	}
-	if (!strcmp(value, "cuda")) {
-		return set_device(c, 0);
-	}
-	if (!strncmp(value, "cuda:", 5) && isdigit((unsigned char)value[5])) {
-		n = strtol(value + 5, &end, 10);
-		if (!*end && n < 128) {
-			return set_device(c, (int)n);
-		}
-	}
-	return fail(err, E_USAGE, "\"%s\" is not a device: cpu, cuda or cuda:N", value);
-}
-
-static int read_threads(struct config *c, int detail, const char *value, struct error *err)
-{
-	return read_int(value, 0, 1024, &c->settings.threads, err);
-}
-
-static int read_loaders(struct config *c, int detail, const char *value, struct error *err)
-{
-	return read_int(value, 0, 64, &c->loaders, err);
-}
-
-static int read_batch(struct config *c, int detail, const char *value, struct error *err)
-{
-	return read_int(value, 1, ENGINE_MAX_BATCH, &c->settings.batch, err);
-}
-
-static int read_beams(struct config *c, int detail, const char *value, struct error *err)
-{
-	return read_int(value, 1, 16, &c->settings.beams, err);
-}
-
-static int read_precision(struct config *c, int detail, const char *value, struct error *err)
-{
-	enum precision precision;
-
-	if (precision_parse(value, &precision) < 0)
-		return fail(err, E_USAGE, "\"%s\" is not one of auto, fp32, bf16, fp16, autocast", value);
-	for (int i = 0; i < MODEL_KINDS; i++)
-		c->settings.precision[i] = precision;
-	return 0;
-}
-
-static int read_image_size(struct config *c, int detail, const char *value, struct error *err)
-{
-	if (!strcmp(value, "auto")) {
-		c->settings.image_size = 0;
-		return 0;
-	}
-	return read_int(value, 16, 4096, &c->settings.image_size, err);
-}
-
-static int read_cap(struct config *c, int detail, const char *value, struct error *err)
-{
-	if (!strcmp(value, "none")) {
-		c->settings.cap = 0;
-		return 0;
-	}
-	return config_bytes(value, &c->settings.cap, err);
-}
-
-static int read_max_pixels(struct config *c, int detail, const char *value, struct error *err)
-{
-	int megapixels;
-
-	if (read_int(value, 1, 2000, &megapixels, err) < 0)
-		return -1;
-	c->limits.pixels = (int64_t)megapixels * 1000000;
-	return 0;
-}
-
-static int read_cell_aspect(struct config *c, int detail, const char *value, struct error *err)
-{
-	int width, height, used = 0;
-
-	if (!strcmp(value, "auto")) {
-		c->cell_aspect = 0;
-		return 0;
-	}
-	if (sscanf(value, "%4dx%4d%n", &width, &height, &used) != 2 || value[used] || width < 1 || height < 1)
-		return fail(err, E_USAGE, "\"%s\" is not a cell size: write WIDTHxHEIGHT in pixels, such as 10x20, or auto", value);
-	c->cell_aspect = (double)width / height;
-	return 0;
-}
-
-struct setting {
-	struct config_row row;
-	reader *read;
-	int detail;
-};
-
-static const struct setting settings[] = {
-	{{"clip", "DIR", "CLIP model that scores the labels (\"none\": do without)"}, read_model, MODEL_SCORES},
-	{{"captioner", "DIR", "OFA model that writes the caption (\"none\": do without)"}, read_model, MODEL_CAPTION},
-	{{"nli", "DIR", "BERT model that checks labels against the caption (\"none\": do without)"}, read_model, MODEL_NLI},
-	{{"labels", "\"A;B;C\"", "labels to score, separated by semicolons"}, read_labels, 0},
-	{{"hypothesis", "TEXT", "NLI sentence with one {} for the label (\"This example is {}.\")"}, read_hypothesis, 0},
-	{{"device", "DEV", "cpu, cuda or cuda:N (cpu)"}, read_device, 0},
-	{{"threads", "N", "threads per model run, 0 = every CPU we may use (0)"}, read_threads, 0},
-	{{"loaders", "N", "threads that decode pictures, 0 = choose (0)"}, read_loaders, 0},
-	{{"batch", "N", "pictures per forward pass, 1 to 256 (4)"}, read_batch, 0},
-	{{"precision", "P", "auto, fp32, bf16 or fp16 (auto)"}, read_precision, 0},
-	{{"image-size", "PX", "captioner's input in pixels, auto = the model's own (auto)"}, read_image_size, 0},
-	{{"beams", "N", "beams of the caption search, 1 = greedy (5)"}, read_beams, 0},
-	{{"cap", "SIZE", "memory that tensors may hold, such as 16G; none (none)"}, read_cap, 0},
-	{{"max-pixels", "MP", "largest picture that is decoded, in megapixels (100)"}, read_max_pixels, 0},
-	{{"theme", "NAME", "dark, light, mono, … or a .theme file"}, read_theme, 0},
-	{{"colour", "MODE", "auto, direct, 256, 16, 8 or mono (auto)"}, read_colour, 0},
-	{{"cell-size", "WxH", "pixels of one character cell, when the terminal does not say (auto)"}, read_cell_aspect, 0},
-	{{"log", "FILE", "log file (one a day in the state folder's vramble/log)"}, read_log, 0},
-};
-enum { N_SETTINGS = sizeof settings / sizeof *settings };
-
-const struct config_row *config_rows(size_t *n)
-{
-	static struct config_row rows[N_SETTINGS];
-
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		rows[i] = settings[i].row;
-	*n = N_SETTINGS;
-	return rows;
-}
+enum { FILE_MOST = 1 << 20, TOLD_MOST = 20 }; /* bytes of a file of settings; bad lines told one by one */
 
 void config_init(struct config *c)
 {
-	*c = (struct config){.settings = engine_settings_default(DEVICE_CPU)};
+	*c = (struct config){.settings = engine_settings_default(DEVICE_AUTO), .alerts = {.memory = 95, .success = 80, .stall = 60}};
 	c->colour = xstrdup("auto");
 }
 
@@ -266,66 +27,108 @@ void config_free(struct config *c)
 {
 	for (int i = 0; i < MODEL_KINDS; i++)
 		free(c->model_dir[i]);
+	for (int i = 0; i < CONFIG_ROWS_MOST; i++)
+		free(c->origin[i].where);
 	free(c->labels);
 	free(c->hypothesis);
 	free(c->theme);
 	free(c->log);
 	free(c->colour);
+	free(c->profile);
+	free(c->profile_dir);
 	*c = (struct config){0};
 }
 
-/* Levenshtein distance of short keys, for "did you mean". */
-static int distance(const char *a, const char *b)
+/* ---------------------------------------------------------------- one value */
+
+void config_set_origin(struct config *c, int row, enum config_source source, const char *where)
 {
-	int row[32], n = (int)strnlen(b, 31);
+	char *copy = where ? xstrdup(where) : NULL;
 
-	for (int j = 0; j <= n; j++)
-		row[j] = j;
-	for (int i = 0; i < 31 && a[i]; i++) {
-		int diagonal = row[0];
-
-		row[0] = i + 1;
-		for (int j = 0; j < n; j++) {
-			int change = diagonal + (a[i] != b[j]), least = row[j] < row[j + 1] ? row[j] + 1 : row[j + 1] + 1;
-
-			diagonal = row[j + 1];
-			row[j + 1] = change < least ? change : least;
-		}
-	}
-	return row[n];
+	free(c->origin[row].where);
+	c->origin[row] = (struct config_origin){source, copy};
 }
 
-static const struct setting *find(const char *key, struct error *err)
+/* A stronger layer has set it, for this model or for all. */
+static bool outranked(const struct config *c, int row, enum config_source source)
 {
-	const struct setting *nearest = NULL;
-	int best = 4;
+	int general = config_general(row);
 
-	for (int i = 0; i < N_SETTINGS; i++) {
-		int d;
+	return c->origin[row].source > source || (general >= 0 && c->origin[general].source > source);
+}
 
-		if (!strcmp(settings[i].row.key, key))
-			return &settings[i];
-		d = distance(key, settings[i].row.key);
-		if (d < best) {
-			best = d;
-			nearest = &settings[i];
-		}
+/* Hands the value for all models to each model's row, but where this layer or a stronger one speaks of that model alone. */
+static int set_all_models(struct config *c, int general, const char *value, enum config_source source, const char *where, struct error *err)
+{
+	for (int kind = 0; kind < MODEL_KINDS; kind++) {
+		int row = config_special(general, kind);
+		const struct setting *s = &config_table[row];
+
+		if (c->origin[row].source >= source && source != CONFIG_HAND)
+			continue;
+		if (s->read(c, s, value, err) < 0)
+			return -1;
+		/* Not this row's own word: a weaker layer's about this model stays outranked by the row for all. */
+		config_set_origin(c, row, CONFIG_DEFAULT, NULL);
 	}
-	if (nearest)
-		return fail_null(err, E_USAGE, "unknown setting \"%s\"; did you mean \"%s\"?", key, nearest->row.key);
-	return fail_null(err, E_USAGE, "unknown setting \"%s\"; vramble --help lists them", key);
+	config_set_origin(c, general, source, where);
+	return 0;
+}
+
+int config_set_from(struct config *c, const char *key, const char *value, enum config_source source, const char *where, struct error *err)
+{
+	int row = config_find(key, err), result;
+	const struct setting *s = &config_table[row < 0 ? 0 : row];
+	struct config scratch = {0};
+
+	if (row < 0)
+		return -1;
+	/* A value that does not count must still be right. */
+	result = s->read(&scratch, s, value, err);
+	config_free(&scratch);
+	if (result < 0)
+		return fail_prefix(err, "%s", key);
+	if (outranked(c, row, source))
+		return 0;
+	if (config_special(row, 0) >= 0)
+		return set_all_models(c, row, value, source, where, err);
+	config_set_origin(c, row, source, where);
+	return s->read(c, s, value, err);
 }
 
 int config_set(struct config *c, const char *key, const char *value, struct error *err)
 {
-	const struct setting *s = find(key, err);
-
-	if (!s)
-		return -1;
-	if (s->read(c, s->detail, value, err) < 0)
-		return fail_prefix(err, "%s", key);
-	return 0;
+	if (!strcmp(key, "profile"))
+		return profile_apply(c, value, err);
+	return config_set_from(c, key, value, CONFIG_HAND, NULL, err);
 }
+
+char *config_get(const struct config *c, const char *key)
+{
+	int row = config_find(key, NULL);
+
+	return row < 0 ? NULL : config_table[row].write(c, &config_table[row]);
+}
+
+const struct config_origin *config_origin(const struct config *c, const char *key)
+{
+	int row = config_find(key, NULL), general;
+
+	if (row < 0)
+		return NULL;
+	general = config_general(row);
+	/* What nobody said of this model was said of all. */
+	return &c->origin[general >= 0 && !c->origin[row].source ? general : row];
+}
+
+char *config_origin_text(const struct config_origin *origin)
+{
+	static const char *const names[] = {"default", "file", "profile", "environment", "flag", "by hand"};
+
+	return origin->where ? xasprintf("%s %s", names[origin->source], origin->where) : xstrdup(names[origin->source]);
+}
+
+/* ---------------------------------------------------------------- lines */
 
 static char *trim(char *s)
 {
@@ -339,60 +142,183 @@ static char *trim(char *s)
 	return s;
 }
 
-static int read_line(struct config *c, char *line, struct error *err)
+static int read_line(struct config *c, const struct config_layer *layer, char *line, const char *here, struct error *err)
 {
 	char *value, *key = trim(line);
 
 	if (!*key || *key == '#')
 		return 0;
+	if (!utf8_valid(key, strlen(key)))
+		return fail(err, E_FORMAT, "is not UTF-8: save the file as UTF-8");
 	value = strchr(key, '=');
 	if (!value)
 		return fail(err, E_USAGE, "\"%s\" is not \"key = value\"", key);
 	*value++ = '\0';
-	return config_set(c, trim(key), trim(value), err);
+	key = trim(key);
+	if (layer->source == CONFIG_PROFILE && !strcmp(key, "profile"))
+		return fail(err, E_USAGE, "a profile cannot choose a profile");
+	return config_set_from(c, key, trim(value), layer->source, layer->where ? layer->where : here, err);
+}
+
+static void tell(struct config_layer *layer, struct error *bad, const char *here)
+{
+	fail_prefix(bad, "%s", here);
+	if (layer->warn && layer->bad < TOLD_MOST)
+		layer->warn(layer->ctx, bad->text);
+	layer->bad++;
+}
+
+void config_read_lines(struct config *c, struct config_layer *layer, char *text, size_t size)
+{
+	char *end = text + size;
+	int number = 1;
+
+	if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+		text += 3;
+	for (char *next; text < end; text = next, number++) {
+		char *stop = memchr(text, '\n', (size_t)(end - text)), *here = xasprintf("%s:%d", layer->path, number);
+		struct error bad;
+		bool text_file = !memchr(text, '\0', (size_t)((stop ? stop : end) - text));
+
+		next = stop ? stop + 1 : end;
+		if (stop)
+			*stop = '\0';
+		if (!text_file) {
+			fail(&bad, E_FORMAT, "holds a zero byte: not a text file (save it as UTF-8); the rest of it is left out");
+			next = end;
+		}
+		if (!text_file || read_line(c, layer, text, here, &bad) < 0)
+			tell(layer, &bad, here);
+		free(here);
+	}
+	if (layer->bad > TOLD_MOST && layer->warn) {
+		char *more = xasprintf("%s: %d more bad lines", layer->path, layer->bad - TOLD_MOST);
+
+		layer->warn(layer->ctx, more);
+		free(more);
+	}
+}
+
+/* ---------------------------------------------------------------- files */
+
+/* The whole open file, NUL-terminated behind *size bytes; NULL with err. */
+static char *slurp(int fd, const char *path, size_t *size, struct error *err)
+{
+	struct stat st;
+	char *text;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return fail_null(err, E_IO, "%s: %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return fail_null(err, E_IO, "%s is a folder: a text file of \"key = value\" lines belongs there; move the folder away", path);
+	if (!S_ISREG(st.st_mode))
+		return fail_null(err, E_IO, "%s is no regular file: a text file of \"key = value\" lines belongs there", path);
+	if (st.st_size > FILE_MOST)
+		return fail_null(err, E_LIMIT, "%s: %lld bytes are too many for settings (%d at most); is it the right file?", path,
+				 (long long)st.st_size, FILE_MOST);
+	text = xmalloc((size_t)st.st_size + 1);
+	*size = 0;
+	while (*size < (size_t)st.st_size && (n = read(fd, text + *size, (size_t)st.st_size - *size)) != 0) {
+		if (n < 0 && errno != EINTR) {
+			fail(err, E_IO, "%s: %s", path, strerror(errno));
+			free(text);
+			return NULL;
+		}
+		*size += n > 0 ? (size_t)n : 0;
+	}
+	text[*size] = '\0';
+	return text;
+}
+
+int config_read_file(struct config *c, struct config_layer *layer, struct error *err)
+{
+	int fd = open(layer->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t size;
+	char *text;
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 1;
+	if (fd < 0)
+		return fail(err, E_IO, "%s: %s%s", layer->path, strerror(errno), errno == EACCES ? "; make it readable: chmod u+r" : "");
+	text = slurp(fd, layer->path, &size, err);
+	close(fd);
+	if (!text)
+		return -1;
+	config_read_lines(c, layer, text, size);
+	free(text);
+	return 0;
 }
 
 int config_read(struct config *c, const char *path, void (*warn)(void *ctx, const char *text), void *ctx, struct error *err)
 {
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t length;
-	int result = 0;
+	struct config_layer layer = {.source = CONFIG_FILE, .path = path, .warn = warn, .ctx = ctx};
 
-	if (!f)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : fail(err, E_IO, "%s: %s", path, strerror(errno));
-	for (int number = 1; errno = 0, (length = getline(&line, &size, f)) >= 0; number++) {
-		struct error bad;
+	return config_read_file(c, &layer, err) < 0 ? -1 : 0;
+}
 
-		if (memchr(line, '\0', (size_t)length) ? fail(&bad, E_USAGE, "holds a zero byte: not a text file") < 0
-						       : read_line(c, line, &bad) < 0) {
-			fail_prefix(&bad, "%s:%d", path, number);
-			warn(ctx, bad.text);
-		}
+/* ---------------------------------------------------------------- environment */
+
+/* "image-size" to "VRAMBLE_IMAGE_SIZE". */
+static const char *variable_name(const char *key, char out[64])
+{
+	size_t n = (size_t)snprintf(out, 64, "VRAMBLE_");
+
+	for (; *key && n + 1 < 64; key++)
+		out[n++] = *key == '-' ? '_' : (char)toupper((unsigned char)*key);
+	out[n] = '\0';
+	return out;
+}
+
+static void take_variable(struct config *c, const char *key, const char *name, void (*warn)(void *ctx, const char *text), void *ctx)
+{
+	const char *value = getenv(name);
+	struct error bad;
+
+	if (!value || config_set_from(c, key, value, CONFIG_ENVIRONMENT, name, &bad) == 0)
+		return;
+	fail_prefix(&bad, "environment %s", name);
+	warn(ctx, bad.text);
+}
+
+/* A variable that is nobody's, but one or two letters away from a setting's. */
+static void find_slip(const char *name, void (*warn)(void *ctx, const char *text), void *ctx)
+{
+	char known[64], *text;
+
+	for (int i = 0; i < config_table_rows; i++)
+		if (!strcmp(name, variable_name(config_table[i].row.key, known)))
+			return;
+	for (int i = 0; i < config_table_rows; i++) {
+		variable_name(config_table[i].row.key, known);
+		if (config_distance(name, known) > 2)
+			continue;
+		text = xasprintf("environment %s: unknown setting; did you mean %s?", name, known);
+		warn(ctx, text);
+		free(text);
+		return;
 	}
-	if (ferror(f))
-		result = fail(err, E_IO, "%s: %s", path, strerror(errno));
-	free(line);
-	fclose(f);
-	return result;
 }
 
 void config_read_environment(struct config *c, void (*warn)(void *ctx, const char *text), void *ctx)
 {
-	for (int i = 0; i < N_SETTINGS; i++) {
-		char name[64] = "VRAMBLE_";
-		const char *value;
-		struct error bad;
-		size_t n = strlen(name);
+	char name[64];
 
-		for (const char *k = settings[i].row.key; *k && n + 1 < sizeof name; k++)
-			name[n++] = *k == '-' ? '_' : (char)toupper((unsigned char)*k);
-		name[n] = '\0';
-		value = getenv(name);
-		if (value && config_set(c, settings[i].row.key, value, &bad) < 0) {
-			fail_prefix(&bad, "environment %s", name);
-			warn(ctx, bad.text);
-		}
+	take_variable(c, "cap", "VRAMBLE_MAX_MEMORY", warn, ctx);
+	for (int i = 0; i < config_table_rows; i++) {
+		const struct setting *s = &config_table[i];
+		const char *value = s->variable ? getenv(s->variable) : NULL;
+
+		if (value && *value)
+			take_variable(c, s->row.key, s->variable, warn, ctx);
+		take_variable(c, s->row.key, variable_name(s->row.key, name), warn, ctx);
+	}
+	for (char **e = environ; *e; e++) {
+		size_t n = strcspn(*e, "=");
+
+		if (strncmp(*e, "VRAMBLE_", 8) || n >= sizeof name)
+			continue;
+		snprintf(name, sizeof name, "%.*s", (int)n, *e);
+		find_slip(name, warn, ctx);
 	}
 }
