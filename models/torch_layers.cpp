@@ -48,12 +48,16 @@ at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
 
 tt_tensor *tt_linear(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b)
 {
+	if (mixes(p, x))
+		return mixed_linear(p, x, w, b);
 	return run(p, "linear", {x, w}, [&] { return linear(x->value, w->value, b); });
 }
 
 /* oneDNN lays out the weights of a convolution ahead of time, but (in 1.13) not those of a product; so the product is written as a 1x1 convolution. */
 tt_tensor *tt_pack_linear(tt_pool *p, tt_tensor *w)
 {
+	if (mixes(p, w) && w->value.is_cpu())
+		return mixed_pack(p, w);
 	return run(p, "pack_linear", {w}, [&] {
 		const at::Tensor &m = w->value;
 		need(m.dim() == 2, "a weight is [out, in], not ", m.sizes());
@@ -69,6 +73,8 @@ tt_tensor *tt_pack_linear(tt_pool *p, tt_tensor *w)
 
 tt_tensor *tt_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tensor *b, int64_t out)
 {
+	if (mixes(p, x))
+		return mixed_linear_packed(p, x, packed, b, out);
 	return run(p, "linear_packed", {x, packed}, [&] {
 		const at::Tensor &w = packed->value, &v = x->value;
 		if (!w.is_mkldnn())
@@ -303,6 +309,8 @@ at::Tensor attention(const tt_pool *p, const attention_in &a)
 
 tt_tensor *tt_attention(tt_pool *p, tt_tensor *q, tt_tensor *k, tt_tensor *v, double scale, tt_tensor *bias, bool causal, tt_tensor *head_scale)
 {
+	if (mixes(p, q))
+		return mixed_attention(p, q, k, v, scale, bias, causal, head_scale);
 	return run(p, "attention", {q, k, v}, [&] {
 		check_attention(q->value, k->value, v->value);
 		const int64_t batch = q->value.size(0), heads = q->value.size(1), rows = q->value.size(2), keys = k->value.size(2);
@@ -340,6 +348,8 @@ at::Tensor channels_last(const at::Tensor &x)
 
 tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int stride, int padding)
 {
+	if (mixes(p, x))
+		return mixed_conv2d(p, x, w, b, stride, padding);
 	return run(p, "conv2d", {x, w}, [&] {
 		const at::Tensor &v = x->value, &k = w->value;
 		need_computable(v);

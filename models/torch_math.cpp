@@ -122,6 +122,8 @@ tt_tensor *tt_normalize(tt_pool *p, tt_tensor *x)
 
 tt_tensor *tt_matmul(tt_pool *p, tt_tensor *a, tt_tensor *b)
 {
+	if (mixes(p, a))
+		return mixed_matmul(p, a, b);
 	return run(p, "matmul", {a, b}, [&] {
 		const at::Tensor &x = a->value, &y = b->value;
 		need_computable(x);

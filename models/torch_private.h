@@ -35,6 +35,7 @@ struct tt_pool {
 	const char *starved = nullptr; /* the first op that was given NULL while all was well */
 	int (*check)(void *) = nullptr;
 	void *check_ctx = nullptr;
+	enum tt_dtype autocast = TT_F32; /* what products take their operands in */
 
 	bool training() const
 	{
@@ -66,6 +67,18 @@ template <typename... Parts> void need(bool fine, const Parts &...parts)
 /* torch_memory.cpp */
 void memory_install();
 
+/* torch_autocast.cpp. Ops that multiply hand over to these where mixes() is true of their first operand. */
+inline bool mixes(const tt_pool *p, const tt_tensor *x)
+{
+	return p->autocast != TT_F32 && x && x->value.scalar_type() == at::kFloat;
+}
+tt_tensor *mixed_linear(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b);
+tt_tensor *mixed_pack(tt_pool *p, tt_tensor *w); /* on a CPU only: elsewhere nothing is packed, and the weight stays in fp32 */
+tt_tensor *mixed_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tensor *b, int64_t out);
+tt_tensor *mixed_attention(tt_pool *p, tt_tensor *q, tt_tensor *k, tt_tensor *v, double scale, tt_tensor *bias, bool causal, tt_tensor *head_scale);
+tt_tensor *mixed_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int stride, int padding);
+tt_tensor *mixed_matmul(tt_pool *p, tt_tensor *a, tt_tensor *b);
+
 /* torch_conv.cpp: conv2d whose weight gradient needs no barriers; for training pools on a CPU. */
 at::Tensor conv2d_trained(const at::Tensor &x, const at::Tensor &w, int64_t stride, int64_t padding);
 
@@ -78,6 +91,7 @@ void kernel_softmax(at::Tensor &scores, double scale, const at::Tensor &bias, bo
 
 /* torch_shim.cpp */
 tt_tensor *pool_add(tt_pool *p, at::Tensor value);
+void pool_keep(tt_pool *p, size_t mark, tt_tensor *const *keep, int n); /* tt_keep without asking whether to stop */
 void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *what);
 /* To be called in a catch block only: turns the exception in flight into a status and a message. */
 enum tt_status exception_describe(std::string &what);

@@ -85,6 +85,27 @@ tt_tensor *pool_add(tt_pool *p, at::Tensor value)
 	return p->tensors.back().get();
 }
 
+void pool_keep(tt_pool *p, size_t m, tt_tensor *const *keep, int n)
+{
+	auto kept = [&](const tt_tensor *x) {
+		for (int i = 0; i < n; i++) {
+			if (keep[i] == x)
+				return true;
+		}
+		return false;
+	};
+	size_t end = m;
+	for (size_t i = m; i < p->tensors.size(); i++) {
+		if (!kept(p->tensors[i].get()))
+			continue;
+		if (i != end)
+			p->tensors[end] = std::move(p->tensors[i]);
+		end++;
+	}
+	if (end < p->tensors.size())
+		p->tensors.resize(end);
+}
+
 void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *what)
 {
 	if (p->status != TT_OK)
@@ -212,23 +233,7 @@ tt_mark tt_here(tt_pool *p)
 
 void tt_keep(tt_pool *p, tt_mark m, tt_tensor *const *keep, int n)
 {
-	auto kept = [&](const tt_tensor *x) {
-		for (int i = 0; i < n; i++) {
-			if (keep[i] == x)
-				return true;
-		}
-		return false;
-	};
-	size_t end = m;
-	for (size_t i = m; i < p->tensors.size(); i++) {
-		if (!kept(p->tensors[i].get()))
-			continue;
-		if (i != end)
-			p->tensors[end] = std::move(p->tensors[i]);
-		end++;
-	}
-	if (end < p->tensors.size())
-		p->tensors.resize(end);
+	pool_keep(p, m, keep, n);
 	if (p->status == TT_OK && p->check && p->check(p->check_ctx))
 		pool_fail(p, TT_CANCELLED, "stopped", "on request");
 }

@@ -95,6 +95,9 @@ const char *tt_message(const tt_pool *p); /* "" when fine; printable; valid unti
 int tt_error_code(const tt_pool *p);      /* as core/error.h: E_MEMORY, E_CANCELLED or E_MODEL */
 /* check is called at every tt_keep on the pool's thread; non-zero makes the status TT_CANCELLED. NULL removes it. */
 void tt_set_check(tt_pool *p, int (*check)(void *ctx), void *ctx);
+/* TT_BF16 or TT_F16: ops of this pool that multiply (linear, matmul, attention, convolution) take fp32 operands in that dtype and give fp32 back; all else
+ * stays in fp32. TT_F32 ends that. tt_pack_linear packs in that dtype, so weights' pools are to be told too. */
+void tt_set_autocast(tt_pool *p, enum tt_dtype products);
 /* Makes the pool fail from C code: model code that finds a wrong value says so in the same way. Returns NULL. */
 tt_tensor *tt_fail(tt_pool *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
