@@ -52,7 +52,7 @@ struct engine_settings engine_settings_default(int device)
 	return s;
 }
 
-static int check_settings(const struct engine_settings *s, struct error *err)
+int settings_check(const struct engine_settings *s, struct error *err)
 {
 	if (s->batch < 1 || s->batch > ENGINE_MAX_BATCH)
 		return fail(err, E_USAGE, "batch %d: 1 to %d are possible", s->batch, ENGINE_MAX_BATCH);
@@ -76,7 +76,7 @@ static int check_options(const struct engine_options *o, struct error *err)
 		return fail(err, E_USAGE, "loaders %d: 0 (choose) to %d are possible", o->loaders, LOADERS_MAX - 1);
 	if (o->remember < 0)
 		return fail(err, E_USAGE, "%d pictures cannot be remembered: 0 (for %d) or more are possible", o->remember, REMEMBER);
-	return check_settings(&o->settings, err);
+	return settings_check(&o->settings, err);
 }
 
 static void init_condition(pthread_cond_t *condition)
@@ -169,9 +169,17 @@ static void *opener_main(void *arg)
 	return NULL;
 }
 
-static void start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 {
-	if (pthread_create(thread, NULL, run, arg)) {
+	sigset_t all, old;
+	int failed;
+
+	/* Signals are for the thread that has the terminal. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	failed = pthread_create(thread, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (failed) {
 		/* Without its threads the program can do nothing at all, as without memory. */
 		if (mem_exhausted)
 			mem_exhausted();
@@ -181,30 +189,25 @@ static void start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 
 void engine_start(struct engine *e)
 {
-	sigset_t all, old;
-
 	if (e->started)
 		return;
 	e->started = true;
-	/* Signals are for the thread that has the terminal. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	e->loaders_running = e->loaders + 1;
 	for (int i = 0; i < MODEL_KINDS; i++)
-		start_thread(&e->lane[i].thread, lane_main, &e->lane[i]);
+		engine_thread(&e->lane[i].thread, lane_main, &e->lane[i]);
 	for (int i = 0; i < e->loaders; i++)
-		start_thread(&e->loader[i], loader_main, e);
+		engine_thread(&e->loader[i], loader_main, e);
 	/* One more that takes nothing from the background, so that a look at a picture never waits for the decode of another. */
-	start_thread(&e->loader[e->loaders], loader_express_main, e);
+	engine_thread(&e->loader[e->loaders], loader_express_main, e);
 	/* Last: no thread can be made while another loads a library. */
-	start_thread(&e->opener, opener_main, e);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	engine_thread(&e->opener, opener_main, e);
 }
 
 static void join_threads(struct engine *e)
 {
 	pthread_mutex_lock(&e->lock);
 	e->stop = true;
+	trial_wake(e);
 	pthread_cond_broadcast(&e->opened);
 	pthread_cond_broadcast(&e->load);
 	for (int i = 0; i < MODEL_KINDS; i++) {
@@ -213,6 +216,7 @@ static void join_threads(struct engine *e)
 	}
 	pthread_mutex_unlock(&e->lock);
 	pthread_join(e->opener, NULL);
+	trial_join(e);
 	for (int i = 0; i <= e->loaders; i++)
 		pthread_join(e->loader[i], NULL);
 	for (int i = 0; i < MODEL_KINDS; i++)
@@ -355,7 +359,7 @@ int engine_set_settings(struct engine *e, const struct engine_settings *settings
 {
 	struct engine_settings old;
 
-	if (check_settings(settings, err) < 0)
+	if (settings_check(settings, err) < 0)
 		return -1;
 	pthread_mutex_lock(&e->lock);
 	old = e->settings;
@@ -439,6 +443,7 @@ void engine_status(struct engine *e, struct engine_status *out)
 		out->jobs = e->line[i].count > out->jobs ? e->line[i].count : out->jobs;
 	out->pending = e->pending;
 	out->refreshing = e->refreshing;
+	out->trial = e->trial;
 	out->submitted = e->submitted;
 	out->answered = e->answered;
 	out->failed = e->failed;

@@ -189,6 +189,7 @@ static void lane_open(struct lane *l)
 		struct model *model;
 
 		l->asked = precision;
+		l->device = device;
 		pthread_mutex_unlock(&e->lock);
 		model = e->library->open(l->dir, device, precision, (int)l->kind + 1, &control, &err);
 		pthread_mutex_lock(&e->lock);
@@ -366,7 +367,11 @@ void *lane_main(void *arg)
 	pthread_mutex_lock(&e->lock);
 	lane_open(l);
 	while (!e->stop && l->ready) {
-		if (l->dirty)
+		if (e->trial)
+			trial_serve(l);
+		else if (l->displaced)
+			trial_leave(l);
+		else if (l->dirty)
 			apply_settings(l);
 		else if (!lane_work[l->kind](l))
 			pthread_cond_wait(&l->wake, &e->lock);

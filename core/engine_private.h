@@ -95,6 +95,12 @@ struct label {
 
 enum { LABEL_BUCKETS = 1024 };
 
+/* Where a model stands, as place was asked. */
+struct stand {
+	int device;
+	enum precision precision;
+};
+
 struct lane {
 	struct engine *engine;
 	enum model_kind kind;
@@ -110,6 +116,11 @@ struct lane {
 	int passed_over;      /* how often another lane went first since ours last did */
 	bool dirty;           /* settings changed since they were applied */
 	enum precision asked; /* what place was last asked for */
+	int device;           /* on which the model stands, or where it goes next */
+	bool parked;          /* serves a trial, see engine_trial.c, as all that follows until displaced */
+	bool stays_evicted;   /* it was, before */
+	struct stand away;    /* where the trial put the model */
+	bool displaced;       /* it stands there, though asked and device say otherwise */
 	int fits;             /* largest batch (of pairs in the NLI lane) after one ran out of memory; 0: no limit known */
 	int shown_percent;    /* of opening, last told */
 	int batch;            /* of the running or last run */
@@ -143,6 +154,10 @@ struct engine {
 
 	struct engine_settings settings;
 	int preview_width, preview_height;
+
+	struct trial *trial; /* runs: lanes park, loaders make previews only */
+	pthread_t trial_thread;
+	bool trial_joinable; /* of the controlling thread */
 
 	struct picture **buckets;
 	size_t bucket_count;
@@ -194,6 +209,10 @@ static inline double engine_now(void)
 /* ---- engine.c; with or without the mutex */
 void engine_emit(struct engine *e, struct event *event);
 void engine_note(struct engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+int settings_check(const struct engine_settings *s, struct error *err);
+/* Starts a thread that no signal disturbs; ends the program when there can be none. */
+void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* ---- engine_pictures.c; the mutex is held */
 struct picture *picture_find(struct engine *e, uint32_t id);
@@ -261,6 +280,12 @@ void lane_run_rows(struct lane *l, const struct run *run, struct row *rows, int 
 void lane_record(struct lane *l, double seconds, int n);
 /* Trims the cache and notes that n of run->what did not fit and next are tried; the mutex is held. */
 void lane_memory_ran_out(struct lane *l, const struct run *run, int n, int next, const struct error *err);
+
+/* ---- engine_trial.c */
+void trial_serve(struct lane *l);  /* parks until the trial is over; there is one, the mutex is held */
+void trial_leave(struct lane *l);  /* puts a displaced model back; no trial runs, the mutex is held */
+void trial_wake(struct engine *e); /* the engine stops; the mutex is held */
+void trial_join(struct engine *e); /* the controlling thread, without the mutex */
 
 /* ---- engine_work.c; one step of work, the mutex held before and after; false: there is none */
 bool work_scores(struct lane *l);
