@@ -104,7 +104,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(filter-out $(if 
 TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
 SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(wildcard tests/screen/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-TEST_SUPPORT := $(filter-out tests/support/fake_library.c,$(wildcard tests/support/*.c))
+TEST_SUPPORT := $(filter-out tests/support/fake_library.c tests/support/fake_nvml.c,$(wildcard tests/support/*.c))
 SUPPORT_LIB := $(BUILD)/libsupport.a
 GOLDEN_SRC := $(wildcard tests/golden/*.c)
 
@@ -205,7 +205,12 @@ FAKE_SO := $(BUILD)/tests/libfake-models.so
 $(FAKE_SO): $(call obj,tests/support/fake_library.c tests/support/fake_models.c) $(CORE_LIB)
 	$(link)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -o $@ $^ $(CORE_LIBS)
-$(SCREEN_TESTS): | $(FAKE_SO)
+# A driver library that works, fails or hangs: LD_LIBRARY_PATH=$(BUILD)/tests/nvml FAKE_NVML=hang
+FAKE_NVML := $(BUILD)/tests/nvml/libnvidia-ml.so.1
+$(FAKE_NVML): $(call obj,tests/support/fake_nvml.c)
+	$(link)
+	$(Q)mkdir -p $(@D) && $(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $^
+$(SCREEN_TESTS): | $(FAKE_SO) $(FAKE_NVML)
 
 .SECONDARY:
 

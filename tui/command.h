@@ -12,10 +12,13 @@ enum exit_code { EXIT_OK = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_MODE
 /* What main made of the command line. */
 struct invocation {
 	struct config config;
-	bool json;    /* --json: one JSON object a line */
-	bool verify;  /* --verify: score also captions the picture and checks the labels against it */
-	char **files; /* borrowed from argv */
+	bool json;     /* --json: one JSON object a line */
+	bool verify;   /* --verify: score also captions the picture and checks the labels against it */
+	bool profiles; /* --profiles: config lists them */
+	char **files;  /* borrowed from argv */
 	int n_files;
+	char **problems; /* owned; what was wrong with the settings of file, profile and environment, one line each */
+	int n_problems;
 };
 
 struct command {
@@ -28,6 +31,8 @@ struct command {
 int command_caption(struct invocation *in);
 int command_score(struct invocation *in);
 int command_info(struct invocation *in);
+int command_config(struct invocation *in);
+int command_doctor(struct invocation *in);
 int command_browse(struct invocation *in); /* the screen; without SCREEN it says so */
 
 /* "vramble: text" on standard error. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/profile.h"
 #include "tui/command.h"
 #include "tui/paths.h"
 #include "tui/print.h"
@@ -17,46 +18,78 @@ static const struct command commands[] = {
 	{"caption", "FILE…", "print a caption for each picture", command_caption},
 	{"score", "[--labels \"A;B\"] [--verify] FILE…", "print how well each label fits each picture", command_score},
 	{"info", "MODEL_DIR…", "print what a model directory holds", command_info},
+	{"config", "[--profiles]", "print every setting and where it comes from", command_config},
+	{"doctor", "", "check what a demo needs: driver, libraries, models, memory, terminal", command_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 /* Of the leak sanitizer, where the program is built with it: it looks at exit, which is left out below. */
 extern void __lsan_do_leak_check(void) __attribute__((weak));
 
+static void keep_problem(struct invocation *in, const char *text)
+{
+	in->problems = xrealloc(in->problems, (size_t)in->n_problems + 1, sizeof *in->problems);
+	in->problems[in->n_problems++] = xstrdup(text);
+}
+
 static void warn(void *ctx, const char *text)
 {
 	complain("%s; the setting is left as it was", text);
+	keep_problem(ctx, text);
 }
 
-static int read_settings(struct config *config)
+/* What stands outside the command line. A bad line, file or variable costs nothing but itself. */
+static void read_settings(struct invocation *in)
 {
 	char *path = paths_config("config");
 	struct error err;
-	int result = 0;
 
-	if (path && config_read(config, path, warn, NULL, &err) < 0) {
+	in->config.profile_dir = paths_config("profiles");
+	if (path && config_read(&in->config, path, warn, in, &err) < 0) {
 		complain("%s; going on without it", err.text);
-		result = -1;
+		keep_problem(in, err.text);
 	}
 	free(path);
-	config_read_environment(config, warn, NULL);
-	return result;
+	config_read_environment(&in->config, warn, in);
 }
 
-/* --key value or --key=value. Returns how many arguments were used, or -1. */
+/* The profile that file, environment or flag named. Only the flag's must be there. */
+static int read_profile(struct invocation *in)
+{
+	struct error err;
+
+	if (profile_begin(&in->config, warn, in, &err) == 0)
+		return 0;
+	if (config_origin(&in->config, "profile")->source == CONFIG_FLAG) {
+		complain("command line: profile: %s", err.text);
+		return EXIT_USAGE + 1;
+	}
+	complain("%s; going on without it", err.text);
+	keep_problem(in, err.text);
+	free(in->config.profile);
+	in->config.profile = NULL;
+	return 0;
+}
+
+/* --key value or --key=value; a switch needs no value. Returns how many arguments were used, or -1. */
 static int read_flag(struct config *config, char **argv, struct error *err)
 {
 	const char *flag = argv[0] + 2, *equals = strchr(flag, '=');
-	char *key = equals ? xstrndup(flag, (size_t)(equals - flag)) : xstrdup(flag);
+	char *key = equals ? xstrndup(flag, (size_t)(equals - flag)) : xstrdup(flag), *where = xasprintf("--%s", key);
 	const char *value = equals ? equals + 1 : argv[1];
 	int used = equals ? 1 : 2;
 
+	if (!equals && config_is_switch(key) && !(value && config_is_switch_value(value))) {
+		value = "on";
+		used = 1;
+	}
 	if (!value)
 		used = fail(err, E_USAGE, "--%s needs a value", key);
-	else if (config_set(config, key, value, err) < 0)
+	else if (config_set_from(config, key, value, CONFIG_FLAG, where, err) < 0)
 		used = -1;
 	if (used < 0)
 		fail_prefix(err, "command line");
+	free(where);
 	free(key);
 	return used;
 }
@@ -79,6 +112,8 @@ static int read_arguments(struct invocation *in, int argc, char **argv)
 			in->json = true;
 		else if (!strcmp(argv[i], "--verify"))
 			in->verify = true;
+		else if (!strcmp(argv[i], "--profiles"))
+			in->profiles = true;
 		else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return print_help(commands, N_COMMANDS), EXIT_OK + 1;
 		else if (!strcmp(argv[i], "--version"))
@@ -117,13 +152,17 @@ int main(int argc, char **argv)
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");
 	config_init(&in.config);
-	read_settings(&in.config);
-	code = read_arguments(&in, argc - 1, argv + 1) - 1;
+	read_settings(&in);
+	code = read_arguments(&in, argc - 1, argv + 1);
+	code = (code ? code : read_profile(&in)) - 1;
 	if (code < 0) {
 		command = take_command(&in);
 		code = command ? command->run(&in) : command_browse(&in);
 	}
 	config_free(&in.config);
+	for (int i = 0; i < in.n_problems; i++)
+		free(in.problems[i]);
+	free(in.problems);
 	fflush(stdout);
 	if (__lsan_do_leak_check)
 		__lsan_do_leak_check();

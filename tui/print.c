@@ -11,6 +11,16 @@
 #include "core/runtime.h"
 #include "tui/library.h"
 
+/* Characters of UTF-8 text, each one column wide. */
+static int columns(const char *text)
+{
+	int n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
 void print_help(const struct command *commands, int n)
 {
 	size_t n_rows;
@@ -20,14 +30,16 @@ void print_help(const struct command *commands, int n)
 	     "usage: vramble [OPTION]… [FOLDER | FILE…]     the screen\n"
 	     "       vramble COMMAND [OPTION]… ARGUMENT…\n\ncommands:");
 	for (int i = 0; i < n; i++)
-		printf("  %-8s %-36s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+		printf("  %-8s %s%*s %s\n", commands[i].name, commands[i].arguments, 38 - columns(commands[i].arguments), "", commands[i].summary);
 	puts("\noptions (each also a line `name = value` in ~/.config/vramble/config, and a variable VRAMBLE_NAME):");
 	for (size_t i = 0; i < n_rows; i++)
-		printf("  --%-10s %-8s  %s\n", rows[i].key, rows[i].argument, rows[i].help);
-	puts("  --json                one JSON object a line\n"
-	     "  --verify              score: also caption the picture and check each label against the caption\n"
+		printf("  --%-19s %-7s  %s\n", rows[i].key, rows[i].argument, rows[i].help);
+	puts("  --json                         one JSON object a line\n"
+	     "  --verify                       score: also caption the picture and check each label against the caption\n"
+	     "  --profiles                     config: list the profiles\n"
 	     "  --version, --help\n\n"
-	     "exit codes: 0 ok, 1 some pictures failed, 2 usage, 3 no model, 4 out of memory, 130 interrupted\n"
+	     "A profile stands between the file and the environment; vramble config shows where each value comes from.\n"
+	     "exit codes: 0 ok, 1 some pictures or checks failed, 2 usage or bad settings, 3 no model, 4 out of memory, 130 interrupted\n"
 	     "Keys: press ? on the screen, or see man vramble.");
 }
 
