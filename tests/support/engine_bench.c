@@ -105,6 +105,11 @@ static void tally(struct bench *b, const struct event *e)
 		snprintf(b->last_error, sizeof b->last_error, "%s", e->err->text);
 	if (e->kind == EV_SETTINGS)
 		b->really = e->settings;
+	if (e->kind == EV_TRIAL) {
+		b->trial = *e;
+		b->trial_err = e->err ? *e->err : (struct error){0};
+		b->trial.err = e->err ? &b->trial_err : NULL;
+	}
 	if (e->kind == EV_SCORES)
 		b->scores_n[id] = e->scores.n;
 	if ((e->kind == EV_SCORES && e->scores.batch > b->largest_batch))

@@ -22,6 +22,8 @@ struct bench {
 	float clipscore[BENCH_MAX];
 	int largest_batch;    /* in answers */
 	struct really really; /* from the last EV_SETTINGS */
+	struct event trial;   /* the last EV_TRIAL; err points to trial_err, or is NULL */
+	struct error trial_err;
 };
 
 /* A folder for pictures and default options: batch 4, two loaders, all three models, previews of 16 x 16. Resets the fake models. */
