@@ -65,9 +65,6 @@ void event_log(const struct event *e)
 	case EV_FAILED:
 		log_write(LOG_WARNING, "%s", e->err->text);
 		break;
-	case EV_CAPTION:
-		log_write(LOG_DEBUG, "picture %u: %.0f ms: %s", e->id, e->caption.ms, e->caption.caption.text);
-		break;
 	case EV_LADDER:
 		log_write(LOG_WARNING, "%s", e->ladder.text);
 		break;
@@ -77,4 +74,41 @@ void event_log(const struct event *e)
 	default:
 		break;
 	}
+}
+
+static void log_scores(const struct event *e, const char *path, const char *const *labels, int n_labels)
+{
+	int best = 0;
+
+	for (int i = 1; i < e->scores.n; i++)
+		if (e->scores.probability[i] > e->scores.probability[best])
+			best = i;
+	if (labels && n_labels == e->scores.n && best < n_labels)
+		log_write(LOG_INFO, "%s: CLIP %.0f ms (batch %d): %s %.1f %%", path, e->scores.ms, e->scores.batch, labels[best],
+			  100 * (double)e->scores.probability[best]);
+	else
+		log_write(LOG_INFO, "%s: CLIP %.0f ms (batch %d): %d labels", path, e->scores.ms, e->scores.batch, e->scores.n);
+}
+
+static void log_verdicts(const struct event *e, const char *path)
+{
+	int entailed = 0;
+
+	for (int i = 0; i < e->verdicts.n; i++) {
+		const struct verdict *v = &e->verdicts.verdicts[i];
+
+		entailed += v->entailment > v->neutral && v->entailment > v->contradiction;
+	}
+	log_write(LOG_INFO, "%s: NLI %.0f ms: %d of %d labels follow from the caption", path, e->verdicts.ms, entailed, e->verdicts.n);
+}
+
+void event_log_answer(const struct event *e, const char *path, const char *const *labels, int n_labels)
+{
+	if (e->kind == EV_CAPTION)
+		log_write(LOG_INFO, "%s: caption %.0f ms (batch %d, %d tokens): %s", path, e->caption.ms, e->caption.batch, e->caption.caption.tokens,
+			  e->caption.caption.text);
+	else if (e->kind == EV_SCORES)
+		log_scores(e, path, labels, n_labels);
+	else if (e->kind == EV_VERDICTS)
+		log_verdicts(e, path);
 }

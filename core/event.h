@@ -117,7 +117,10 @@ struct event {
 void event_clear(struct event *e);
 /* EV_INFO .. EV_CANCELLED: it is about the picture `id`. Of a picture's answers exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED is the last. */
 bool event_is_answer(enum event_kind kind);
-/* Writes what is worth a line into the log; engine_next does this for every event it hands out. */
+/* Writes what is worth a line into the log, answers apart; engine_next does this for every event it hands out. */
 void event_log(const struct event *e);
+/* An answer's line: path, model, milliseconds, text. For whoever knows the picture's name; other events are nothing. labels (may be NULL) are used where there
+ * are as many as the answer has. */
+void event_log_answer(const struct event *e, const char *path, const char *const *labels, int n_labels);
 
 #endif

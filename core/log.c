@@ -6,9 +6,11 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,8 +19,12 @@
 #include "core/utf8.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int fd = -1; /* the open log */
-static char *path;  /* its name */
+static int fd = -1;    /* the open log */
+static char *path;     /* its name */
+static int64_t length; /* of it, as far as this process knows */
+static bool torn;      /* the last line in it has no end */
+static int lost;       /* errno of the write that failed last; 0: the last one worked */
+static bool told;      /* that lines are lost */
 static enum log_level least = LOG_INFO;
 static int held_stderr = -1; /* where fd 2 led before it was held */
 
@@ -57,6 +63,18 @@ static char *default_path(struct error *err)
 	return fail_null(err, E_IO, "no place for the log: neither XDG_STATE_HOME nor HOME is set; give --log FILE");
 }
 
+static int open_file(const char *name)
+{
+	return open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static int64_t length_of(int file)
+{
+	struct stat st;
+
+	return fstat(file, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
+}
+
 int log_open(const char *file, struct error *err)
 {
 	char *name = file ? xstrdup(file) : default_path(err);
@@ -66,7 +84,7 @@ int log_open(const char *file, struct error *err)
 		free(name);
 		return -1;
 	}
-	opened = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	opened = open_file(name);
 	if (opened < 0) {
 		fail(err, E_IO, "%s: cannot be written as a log: %s", name, strerror(errno));
 		free(name);
@@ -76,6 +94,9 @@ int log_open(const char *file, struct error *err)
 	pthread_mutex_lock(&lock);
 	fd = opened;
 	path = name;
+	length = length_of(fd);
+	torn = told = false;
+	lost = 0;
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -116,6 +137,71 @@ static void stamp(char *out, size_t size)
 	snprintf(out, size, "%s.%03ld", date, now.tv_nsec / 1000000);
 }
 
+/* FILE.3 becomes FILE.4, …, FILE becomes FILE.1. */
+static void shift_files(void)
+{
+	for (int i = LOG_FILES - 1; i > 0; i--) {
+		char *from = i > 1 ? xasprintf("%s.%d", path, i - 1) : xstrdup(path), *to = xasprintf("%s.%d", path, i);
+
+		if (rename(from, to) < 0 && errno != ENOENT)
+			i = 1; /* nothing that stands in the way is written over */
+		free(from);
+		free(to);
+	}
+}
+
+static bool is_same_file(void)
+{
+	struct stat ours, named;
+
+	return fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Begins a new file when this one has no room for so many bytes. Whatever fails on the way, the old one is still open and takes the line. With the lock held. */
+static void rotate(size_t size)
+{
+	int fresh;
+
+	length = length_of(fd);
+	/* Another program that writes to it may be doing the same: one of them moves the files, the other then only follows. */
+	if (length + (int64_t)size <= LOG_BYTES || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return;
+	if (is_same_file())
+		shift_files();
+	fresh = open_file(path);
+	flock(fd, LOCK_UN);
+	if (fresh < 0)
+		return;
+	if (held_stderr >= 0)
+		dup2(fresh, STDERR_FILENO);
+	close(fd);
+	fd = fresh;
+	length = length_of(fd);
+	torn = false;
+}
+
+/* One write per line: with O_APPEND lines of several programs do not mix. With the lock held. */
+static void put_line(const char *line, size_t size)
+{
+	ssize_t n;
+
+	if (length + (int64_t)size > LOG_BYTES)
+		rotate(size);
+	if (torn && write(fd, "\n", 1) == 1)
+		torn = false;
+	do
+		n = write(fd, line, size);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)size) {
+		lost = 0;
+		told = false;
+	} else {
+		lost = n < 0 ? errno : ENOSPC;
+		torn = torn || n > 0;
+	}
+	length += n > 0 ? n : 0;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	static const char *const names[] = {"debug", "info", "warning", "error"};
@@ -136,12 +222,25 @@ void log_write(enum log_level level, const char *fmt, ...)
 	stamp(when, sizeof when);
 	line = xasprintf("%s %s %s\n", when, names[level], text);
 	pthread_mutex_lock(&lock);
-	/* One write per line: with O_APPEND lines of several programs do not mix. A full disk must not stop anything. */
-	if (fd >= 0 && write(fd, line, strlen(line)) < 0)
-		errno = 0;
+	if (fd >= 0)
+		put_line(line, strlen(line));
 	pthread_mutex_unlock(&lock);
 	free(line);
 	free(raw);
+}
+
+bool log_trouble(struct error *err)
+{
+	bool trouble;
+
+	pthread_mutex_lock(&lock);
+	trouble = lost && !told;
+	if (trouble) {
+		told = true;
+		fail(err, E_IO, "%s: cannot be written: %s; going on without a log", path, strerror(lost));
+	}
+	pthread_mutex_unlock(&lock);
+	return trouble;
 }
 
 int log_hold_stderr(struct error *err)

@@ -1,6 +1,8 @@
 /* The log file: where it is, what a line looks like, and that it holds what others print on stderr. */
+#include "core/event.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "tests/support/data.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +12,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -169,6 +174,136 @@ static void test_many_threads(void **state)
 	free(text);
 }
 
+static long size_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? -1 : (long)st.st_size;
+}
+
+static void test_rotation(void **state)
+{
+	char path[128], older[160], *text, filler[1901];
+	int n = 0, file;
+
+	memset(filler, 'x', sizeof filler - 1);
+	filler[sizeof filler - 1] = '\0';
+	snprintf(path, sizeof path, "%s/own.log", dir);
+	assert_int_equal(log_open(path, NULL), 0);
+	assert_int_equal(log_hold_stderr(NULL), 0);
+	/* Seven files' worth. */
+	for (n = 0; n < 7 * LOG_BYTES / 1900; n++)
+		log_write(LOG_INFO, "%d %s", n, filler);
+	fputs("what others print\n", stderr);
+	log_write(LOG_INFO, "last");
+	text = content(path);
+	assert_non_null(strstr(text, "what others print\n"));
+	assert_non_null(strstr(text, "info last\n"));
+	free(text);
+	for (int i = 1; i < LOG_FILES; i++) {
+		snprintf(older, sizeof older, "%s.%d", path, i);
+		assert_in_range(size_of(older), LOG_BYTES - 3000, LOG_BYTES);
+		/* No line is cut at either end. */
+		text = content(older);
+		assert_true(text[0] == '2' && text[strlen(text) - 1] == '\n');
+		free(text);
+	}
+	snprintf(older, sizeof older, "%s.%d", path, LOG_FILES);
+	assert_int_equal(size_of(older), -1);
+	log_close();
+	/* Another program moved the file: this one follows instead of moving it again. */
+	file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_int_equal(ftruncate(file, LOG_BYTES), 0);
+	close(file);
+	assert_int_equal(log_open(path, NULL), 0);
+	snprintf(older, sizeof older, "%s.moved", path);
+	assert_int_equal(rename(path, older), 0);
+	data_put(dir, "own.log", "the other's\n", 12);
+	log_write(LOG_INFO, "ours");
+	text = content(path);
+	assert_int_equal(strncmp(text, "the other's\n20", 14), 0);
+	assert_non_null(strstr(text, "ours"));
+	free(text);
+	assert_int_equal(size_of(older), LOG_BYTES);
+}
+
+static void test_full_disk(void **state)
+{
+	struct error err;
+
+	assert_false(log_trouble(&err));
+	assert_int_equal(log_open("/dev/full", NULL), 0);
+	assert_false(log_trouble(&err));
+	log_write(LOG_INFO, "is lost");
+	log_write(LOG_INFO, "is lost, too");
+	assert_true(log_trouble(&err));
+	assert_string_equal(err.text, "/dev/full: cannot be written: No space left on device; going on without a log");
+	log_write(LOG_INFO, "this as well");
+	assert_false(log_trouble(&err));
+	/* A new log, a new chance. */
+	assert_int_equal(log_open("/dev/full", NULL), 0);
+	assert_false(log_trouble(&err));
+	log_write(LOG_INFO, "lost");
+	assert_true(log_trouble(&err));
+}
+
+static void test_a_disk_that_fills_and_empties(void **state)
+{
+	struct rlimit old, tiny;
+	struct error err;
+	char path[128], *text;
+
+	snprintf(path, sizeof path, "%s/own.log", dir);
+	assert_int_equal(log_open(path, NULL), 0);
+	log_write(LOG_INFO, "first");
+	/* The file may grow by ten bytes, which is less than a line. */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	tiny = old;
+	tiny.rlim_cur = (rlim_t)size_of(path) + 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+	log_write(LOG_INFO, "second");
+	log_write(LOG_INFO, "third");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_true(log_trouble(&err));
+	log_write(LOG_INFO, "fourth");
+	log_write(LOG_INFO, "fifth");
+	assert_false(log_trouble(&err));
+	text = content(path);
+	/* first, the torn one closed, fourth, fifth */
+	assert_int_equal(lines(text), 4);
+	assert_null(strstr(text, "third"));
+	assert_non_null(strstr(text, " info fourth\n"));
+	assert_non_null(strstr(text, " info fifth\n"));
+	free(text);
+}
+
+static void test_answers(void **state)
+{
+	static const char *const labels[] = {"a cat", "a dog"};
+	float probability[] = {0.2f, 0.8f}, cosine[] = {0.1f, 0.3f};
+	struct verdict verdicts[] = {{0.9f, 0.05f, 0.05f}, {0.1f, 0.2f, 0.7f}};
+	struct event scores = {.kind = EV_SCORES, .scores = {probability, cosine, 2, 11.4, 4}};
+	struct event caption = {.kind = EV_CAPTION, .caption = {.caption = {.text = "a dog\nruns", .tokens = 5}, .ms = 31, .batch = 2}};
+	struct event nli = {.kind = EV_VERDICTS, .verdicts = {verdicts, 2, 5}};
+	char *text;
+
+	assert_int_equal(log_open(NULL, NULL), 0);
+	event_log_answer(&scores, "/p/dog.jpg", labels, 2);
+	event_log_answer(&scores, "/p/dog.jpg", labels, 1);
+	event_log_answer(&caption, "/p/dog\xff.jpg", NULL, 0);
+	event_log_answer(&nli, "/p/dog.jpg", labels, 2);
+	event_log_answer(&(struct event){.kind = EV_PREVIEW}, "/p/dog.jpg", labels, 2);
+	event_log(&caption);
+	text = content(log_path());
+	assert_int_equal(lines(text), 4);
+	assert_non_null(strstr(text, " info /p/dog.jpg: CLIP 11 ms (batch 4): a dog 80.0 %\n"));
+	assert_non_null(strstr(text, " info /p/dog.jpg: CLIP 11 ms (batch 4): 2 labels\n"));
+	assert_non_null(strstr(text, " info /p/dog\\xFF.jpg: caption 31 ms (batch 2, 5 tokens): a dog\\x0Aruns\n"));
+	assert_non_null(strstr(text, " info /p/dog.jpg: NLI 5 ms: 1 of 2 labels follow from the caption\n"));
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +312,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_log_that_cannot_be_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_holds_stderr, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_disk_that_fills_and_empties, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
