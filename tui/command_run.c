@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/alerts.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/runtime.h"
 #include "core/utf8.h"
@@ -21,11 +23,18 @@ struct run {
 	struct engine *engine;
 	struct outcome *outcomes; /* one per file */
 	int n, next, failed;      /* next: the first answer not yet told */
+	int submitted;            /* the engine takes so many at a time (settings.queue) */
 	int live_models;          /* used models that have not failed */
 	enum exit_code verdict;
+	struct stats_recent recent;
+	struct alerts alerts;
+	char *const *labels;
+	int n_labels;
 	void (*done)(void *ctx, const struct outcome *o);
 	void *ctx;
 };
+
+enum { WATCH_MS = 500 };
 
 static int interrupt_pipe[2] = {-1, -1};
 
@@ -113,6 +122,8 @@ static void take_answer(struct run *r, struct event *e)
 
 	if (o->finished)
 		return;
+	event_log_answer(e, o->path, (const char *const *)r->labels, r->n_labels);
+	stats_take(&r->recent, e);
 	if (e->kind == EV_FAILED && e->err->code == E_MEMORY)
 		r->verdict = EXIT_NO_MEMORY;
 	answers_take(o->answers, e);
@@ -136,6 +147,30 @@ static void take(struct run *r, struct event *e)
 	tell(r);
 }
 
+static void submit(struct run *r)
+{
+	while (r->submitted < r->n && engine_submit(r->engine, (uint32_t)r->submitted, r->in->files[r->submitted], ENGINE_BACKGROUND, ENGINE_ANSWERS))
+		r->submitted++;
+}
+
+/* Alerts, and what keeps the log from being written, go to the error output. */
+static void watch(struct run *r)
+{
+	struct alert_change change[ALERTS];
+	struct engine_status status;
+	struct error err;
+	int n;
+
+	engine_status(r->engine, &status);
+	n = alerts_update(&r->alerts, &r->in->config.alerts, &status, &r->recent, change);
+	for (int i = 0; i < n; i++) {
+		alert_log(&change[i]);
+		complain("%s: %s", change[i].raised ? "alert" : "alert over", change[i].text);
+	}
+	if (log_trouble(&err))
+		complain("%s", err.text);
+}
+
 /* Until every file is told, an interrupt comes, or no model is left. Returns the exit code. */
 static int loop(struct run *r)
 {
@@ -143,7 +178,7 @@ static int loop(struct run *r)
 	struct event e;
 
 	while (r->next < r->n) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, WATCH_MS) < 0 && errno != EINTR)
 			return EXIT_SOME_FAILED;
 		if (fds[1].revents)
 			return EXIT_INTERRUPTED;
@@ -151,6 +186,8 @@ static int loop(struct run *r)
 			take(r, &e);
 		if (r->live_models <= 0)
 			return r->verdict;
+		submit(r);
+		watch(r);
 	}
 	if (r->verdict != EXIT_OK)
 		return r->verdict;
@@ -174,26 +211,51 @@ static struct engine *start(struct invocation *in, int kinds, int *live_models, 
 	return engine;
 }
 
+static void begin_log(const struct config *config)
+{
+	struct error err;
+
+	if (log_open(config->log, &err) < 0)
+		complain("%s; going on without a log", err.text);
+	else if (config->seed_from_clock)
+		log_write(LOG_INFO, "seed %llu, from the clock", (unsigned long long)config->settings.seed);
+}
+
+static void end_log(struct run *r)
+{
+	struct engine_status status;
+	struct stats stats;
+	char line[500];
+
+	engine_status(r->engine, &status);
+	stats = stats_of(&status);
+	stats_line(&stats, line, sizeof line);
+	log_write(LOG_INFO, "%s", line);
+}
+
 int command_run(struct invocation *in, int kinds, char *const *labels, int n_labels, void (*done)(void *ctx, const struct outcome *o), void *ctx)
 {
-	struct run r = {.in = in, .n = in->n_files, .done = done, .ctx = ctx, .verdict = EXIT_OK};
+	struct run r = {.in = in, .n = in->n_files, .done = done, .ctx = ctx, .verdict = EXIT_OK, .labels = labels, .n_labels = n_labels};
 	struct error err;
 	int code;
 
 	runtime_prepare(in->config.settings.threads);
+	begin_log(&in->config);
 	if (catch_interrupts(&err) < 0 || !(r.engine = start(in, kinds, &r.live_models, &err))) {
 		complain("%s", err.text);
+		log_close();
 		return exit_code_for(&err);
 	}
 	r.outcomes = xcalloc((size_t)r.n, sizeof *r.outcomes);
 	engine_set_labels(r.engine, (const char *const *)labels, n_labels, 0);
-	for (int i = 0; i < r.n; i++) {
+	for (int i = 0; i < r.n; i++)
 		r.outcomes[i] = (struct outcome){.path = in->files[i], .answers = answers_create()};
-		engine_submit(r.engine, (uint32_t)i, in->files[i], ENGINE_BACKGROUND, ENGINE_ANSWERS);
-	}
+	submit(&r);
 	engine_start(r.engine);
 	code = loop(&r);
+	end_log(&r);
 	engine_destroy(r.engine);
+	log_close();
 	for (int i = 0; i < r.n; i++)
 		answers_free(r.outcomes[i].answers);
 	free(r.outcomes);

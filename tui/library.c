@@ -57,6 +57,7 @@ void library_options(const struct config *config, int kinds, struct engine_optio
 {
 	*options = (struct engine_options){.open_library = library_open,
 					   .loaders = config->loaders,
+					   .force_cuda = config->force_cuda,
 					   .hypothesis = config->hypothesis,
 					   .settings = config->settings,
 					   .limits = config->limits};
