@@ -38,7 +38,7 @@ PKG_CONFIG ?= pkg-config
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
 CORE_LIBS = $(call pkg,--libs,libexif) -lm -lpthread -ldl
-TEXT_PKGS := jansson libpcre2-8 libxml-2.0
+TEXT_PKGS := jansson libpcre2-8 libxml-2.0 zlib
 TEXT_LIBS = -Wl,--push-state,--as-needed $(call pkg,--libs,$(TEXT_PKGS)) -lunistring -Wl,--pop-state
 SCREEN_PKGS := ncursesw chafa glib-2.0
 
@@ -83,7 +83,8 @@ TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch 
 # ---------------------------------------------------------------- sources
 CORE_SRC := $(wildcard core/*.c)
 # Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
-PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c checkpoint.c beam.c labels.c)
+PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c) \
+	$(wildcard models/checkpoint*.c)
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
 SHIM_SRC := $(wildcard models/torch_*.cpp)

@@ -75,16 +75,28 @@ static const struct checkpoint_tensor *wanted(struct nn_source *s, const char *n
 	return t;
 }
 
+/* The values of one that will do; NULL with the reason noted when the file is damaged there. */
+static const void *values_of(struct nn_source *s, const struct checkpoint_tensor *t)
+{
+	struct error err;
+	const void *data = checkpoint_data(s->file, t, &err);
+
+	if (!data && problem(s, t->name))
+		buffer_puts(&s->problems, err.text);
+	return data;
+}
+
 /* Used in place where nothing changes; converted or copied to the device once otherwise. */
 static tt_tensor *read_tensor(struct nn_source *s, enum tt_dtype dtype, const int64_t *shape, int ndim, const char *name)
 {
 	const struct checkpoint_tensor *t = wanted(s, name, shape, ndim);
 	tt_mark before = tt_here(s->pool);
+	const void *data = t ? values_of(s, t) : NULL;
 	tt_tensor *mapped, *x;
 
-	if (!t)
+	if (!data)
 		return NULL;
-	mapped = tt_borrow(s->pool, t->data, (enum tt_dtype)float_dtype(t->dtype), shape, ndim);
+	mapped = tt_borrow(s->pool, data, (enum tt_dtype)float_dtype(t->dtype), shape, ndim);
 	x = tt_to(s->pool, mapped, dtype, s->device);
 	tt_keep(s->pool, before, &x, 1);
 	if (x != mapped)
@@ -113,10 +125,11 @@ static tt_tensor *initial(struct nn_source *s, enum nn_init init, const int64_t 
 static tt_tensor *earlier(struct nn_source *s, const int64_t *shape, int ndim, const char *name)
 {
 	const struct checkpoint_tensor *t = s->start ? checkpoint_find(s->start, name) : NULL;
+	const void *data = t && shape_equal(t, shape, ndim) && float_dtype(t->dtype) >= 0 ? checkpoint_data(s->start, t, NULL) : NULL;
 
-	if (!t || !shape_equal(t, shape, ndim) || float_dtype(t->dtype) < 0)
+	if (!data)
 		return NULL;
-	return tt_add_scalar(s->pool, tt_cast(s->pool, tt_borrow(s->pool, t->data, (enum tt_dtype)float_dtype(t->dtype), shape, ndim), TT_F32), 0);
+	return tt_add_scalar(s->pool, tt_cast(s->pool, tt_borrow(s->pool, data, (enum tt_dtype)float_dtype(t->dtype), shape, ndim), TT_F32), 0);
 }
 
 static tt_tensor *make_tensor(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *name, bool trained)

@@ -29,9 +29,11 @@ static void use(const struct checkpoint *c)
 
 	for (int i = 0; i < checkpoint_size(c); i++) {
 		const struct checkpoint_tensor *t = checkpoint_at(c, i);
-		const unsigned char *data = t->data;
+		const unsigned char *data = checkpoint_data(c, t, NULL);
 		int64_t count = 1;
 
+		if (!data)
+			abort();
 		for (int64_t k = 0; k < t->bytes; k++)
 			sum += data[k];
 		for (int d = 0; d < t->ndim; d++)

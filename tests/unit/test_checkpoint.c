@@ -76,6 +76,15 @@ static void refuses(const char *header, size_t data_size, const char *says)
 	refuses_path(folder, E_FORMAT, says);
 }
 
+static const void *data_of(const struct checkpoint *c, const struct checkpoint_tensor *t)
+{
+	struct error err;
+	const void *data = checkpoint_data(c, t, &err);
+
+	assert_non_null(data);
+	return data;
+}
+
 static void test_good(void **state)
 {
 	static const float a[6] = {1, 2, 3, 4, 5, 6};
@@ -106,15 +115,15 @@ static void test_good(void **state)
 		assert_memory_equal(t->shape, list[i].shape, (size_t)t->ndim * sizeof *t->shape);
 		assert_int_equal(t->count, list[i].count);
 		assert_int_equal(t->bytes, list[i].bytes);
-		assert_memory_equal(t->data, list[i].data, (size_t)t->bytes);
+		assert_memory_equal(data_of(c, t), list[i].data, (size_t)t->bytes);
 	}
 	assert_null(checkpoint_find(c, "y"));
 	assert_null(checkpoint_find(c, ""));
 	t = checkpoint_at(c, 0);
 	assert_string_equal(t->name, "z.weight");
-	assert_int_equal((uintptr_t)t->data % 64, 0);
+	assert_int_equal((uintptr_t)data_of(c, t) % 64, 0);
 	checkpoint_forget(c, t);
-	assert_memory_equal(t->data, a, sizeof a);
+	assert_memory_equal(data_of(c, t), a, sizeof a);
 	checkpoint_close(c);
 	c = checkpoint_open(path, &err); /* the file itself */
 	assert_non_null(c);
@@ -152,12 +161,12 @@ static void test_misaligned(void **state)
 		c = checkpoint_open(path, &err);
 		assert_non_null(c);
 		t = checkpoint_find(c, "b");
-		assert_int_equal((uintptr_t)t->data % sizeof(float), 0);
+		assert_int_equal((uintptr_t)data_of(c, t) % sizeof(float), 0);
 		memcpy(&expected, (const unsigned char[]){5, 6, 7, 8}, 4);
-		assert_true(((const float *)t->data)[1] == expected);
+		assert_true(((const float *)data_of(c, t))[1] == expected);
 		assert_string_equal(checkpoint_at(c, 0)->name, "a");
 		checkpoint_forget(c, t);
-		assert_true(((const float *)t->data)[1] == expected);
+		assert_true(((const float *)data_of(c, t))[1] == expected);
 		checkpoint_close(c);
 	}
 }
@@ -166,11 +175,11 @@ static void test_size(void **state)
 {
 	write_bytes("", 0);
 	refuses_path(folder, E_FORMAT, "the file is empty");
-	write_bytes("1234567", 7);
+	write_bytes("\1\2\3\4\5\6\7", 7);
 	refuses_path(folder, E_FORMAT, "7 bytes are too few");
 	write_bytes("\2\0\0\0\0\0\0\0{", 9);
 	refuses_path(folder, E_FORMAT, "9 bytes are too few");
-	write_bytes("PK\3\4 this is a zip file", 23);
+	write_bytes("GGUF\3\0\0\0 something else", 23);
 	refuses_path(folder, E_FORMAT, "not a safetensors file");
 	write_bytes("version https://git-lfs.github.com/spec/v1\noid sha256:1234\n", 59);
 	refuses_path(folder, E_FORMAT, "Git LFS");
@@ -230,7 +239,7 @@ static void test_offsets(void **state)
 	refuses("{" ONE("a", "F32", "[4]", "[16,0]") "}", 16, "make no sense");
 	refuses("{" ONE("a", "F32", "[4]", "[0,12]") "}", 16, "span 12 bytes, dtype and shape make 16");
 	refuses("{" ONE("a", "F16", "[4]", "[0,16]") "}", 16, "span 16 bytes, dtype and shape make 8");
-	refuses("{" ONE("a", "F32", "[1]", "[9223372036854775803,9223372036854775807]") "}", 16, "a hole of");
+	refuses("{" ONE("a", "F32", "[1]", "[9223372036854775803,9223372036854775807]") "}", 16, "make no sense");
 	refuses("{" ONE("a", "F32", "[1]", "[0,4]") "," ONE("b", "F32", "[1]", "[8,12]") "}", 12, "a hole of 4 bytes before b");
 	refuses("{" ONE("a", "F32", "[1]", "[4,8]") "}", 8, "a hole of 4 bytes before a");
 	refuses("{" ONE("a", "F32", "[2]", "[0,8]") "," ONE("b", "F32", "[2]", "[4,12]") "}", 12, "b overlaps a");
@@ -269,14 +278,26 @@ static void forget(const char *name)
 static void test_folder(void **state)
 {
 	unlink(path);
-	refuses_path(folder, E_MODEL, "no model.safetensors");
+	refuses_path(folder, E_MODEL, "no weights in this folder");
 	refuses_path(path, E_IO, strerror(ENOENT));
+	touch("x.pt");
+	touch("open_clip_pytorch_model.bin");
+	refuses_path(folder, E_FORMAT, "/open_clip_pytorch_model.bin: the file is empty");
 	touch("pytorch_model.bin");
-	refuses_path(folder, E_MODEL, "convert them");
+	refuses_path(folder, E_FORMAT, "/pytorch_model.bin: the file is empty");
 	touch("model.safetensors.index.json");
-	refuses_path(folder, E_MODEL, "split over several files");
-	forget("pytorch_model.bin");
+	refuses_path(folder, E_FORMAT, "/model.safetensors.index.json: the file is empty");
+	touch("model.safetensors");
+	refuses_path(folder, E_FORMAT, "/model.safetensors: the file is empty");
+	forget("model.safetensors");
 	forget("model.safetensors.index.json");
+	forget("pytorch_model.bin");
+	forget("open_clip_pytorch_model.bin");
+	refuses_path(folder, E_FORMAT, "/x.pt: the file is empty");
+	touch("y.pth");
+	refuses_path(folder, E_MODEL, "several files of weights");
+	forget("x.pt");
+	forget("y.pth");
 	assert_int_equal(mkfifo(path, 0600), 0);
 	refuses_path(folder, E_FORMAT, "not a regular file");
 	unlink(path);
