@@ -113,9 +113,10 @@ struct engine_forecast {
 };
 bool engine_forecast(struct engine *e, const struct engine_settings *settings, struct engine_forecast *out);
 
-/* A trial: really runs the models (bits by kind) as `settings` say over pictures of the given paths (repeated when they are fewer than the batch) and tells
- * with EV_TRIAL what it held and how fast it went. Ordinary work waits meanwhile; afterwards the engine's own settings hold again, whatever happened.
- * One at a time: -1 while one runs, before any model is ready, or when settings are out of range. */
+/* A trial: really runs the models (bits by kind) as `settings` say over pictures of the given paths (the first 64 that can be read, repeated when they are
+ * fewer than the batch) and tells with EV_TRIAL what it held and how fast it went. Running out of memory, or into the reserve, is its answer (E_MEMORY): the
+ * ladder has no part in it. Ordinary work waits meanwhile, previews apart; before it goes on the engine's own settings hold again, whatever happened.
+ * One at a time: -1 while one runs, while a used model is being opened, or when settings are out of range. */
 struct engine_trial {
 	struct engine_settings settings;
 	unsigned models; /* 1 << kind; 0: all that are used */

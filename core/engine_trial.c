@@ -482,13 +482,15 @@ static int check_trial(const struct engine_trial *ask, int n, struct error *err)
 /* The models that are to run; the mutex is held. 0 with err. */
 static unsigned choose_models(const struct engine *e, unsigned wanted, struct error *err)
 {
-	unsigned ready = 0;
+	unsigned ready = 0, usable = 0;
 
-	for (int kind = 0; kind < MODEL_KINDS; kind++)
-		ready |= (unsigned)(e->lane[kind].ready && !e->lane[kind].failed) << kind;
+	for (int kind = 0; kind < MODEL_KINDS; kind++) {
+		ready |= (unsigned)(e->lane[kind].ready && lane_usable(&e->lane[kind])) << kind;
+		usable |= (unsigned)lane_usable(&e->lane[kind]) << kind;
+	}
 	if (e->trial)
 		fail(err, E_USAGE, "a trial is running");
-	else if (e->opening < MODEL_KINDS)
+	else if (usable & ~ready)
 		fail(err, E_USAGE, "models are still being opened: try again when they are ready");
 	else if (!ready || wanted & ~ready)
 		fail(err, E_MODEL, ready ? "a model that the trial asks for is not there" : "no model is there to be tried");

@@ -70,21 +70,11 @@ static struct engine_trial trial_of(int batch)
 	return t;
 }
 
-static int try_again(const struct engine_trial *t, struct error *err)
-{
-	return engine_try(bench.engine, t, (const char *const *)paths, PICTURES, err);
-}
-
 static void begin(const struct engine_trial *t)
 {
 	struct error err;
-	double until = now() + 5;
-	int rc;
 
-	/* EV_READY of the last model comes a moment before it counts as open. */
-	while ((rc = try_again(t, &err)) < 0 && strstr(err.text, "still being opened") && now() < until)
-		;
-	if (rc < 0)
+	if (engine_try(bench.engine, t, (const char *const *)paths, PICTURES, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
