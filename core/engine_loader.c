@@ -17,6 +17,8 @@ struct job {
 	char *path;
 	uint64_t ticket[LINE_LOAD_CAPTION + 1];
 	int image_size, preview_width, preview_height;
+	double began, deadline; /* seconds; 0: none */
+	bool late;
 };
 
 struct target {
@@ -85,7 +87,8 @@ static bool take_job(struct engine *e, int least, struct job *job)
 	if (!p)
 		return false;
 	*job = (struct job){.engine = e, .id = p->id, .path = xstrdup(p->path)};
-	job->image_size = e->settings.image_size;
+	job->image_size = settings_image_size(e);
+	job->deadline = e->settings.deadline;
 	job->preview_width = e->preview_width;
 	job->preview_height = e->preview_height;
 	if (p->standing & 1u << LINE_PREVIEW)
@@ -116,6 +119,9 @@ static bool is_cancelled(void *ctx)
 	struct job *job = ctx;
 	bool wanted;
 
+	job->late = job->deadline > 0 && engine_now() - job->began > job->deadline;
+	if (job->late)
+		return true;
 	pthread_mutex_lock(&job->engine->lock);
 	wanted = still_wanted(job);
 	pthread_mutex_unlock(&job->engine->lock);
@@ -185,25 +191,27 @@ static void prepare(struct job *job, const struct target *t, const struct image 
 	struct pixels pixels = {0};
 	struct error err;
 	struct picture *p;
+	double begin = engine_now();
 	int failed;
 
 	if (!job->ticket[t->from])
 		return;
 	failed = e->library->prepare(l->model, image, t->kind == MODEL_CAPTION ? job->image_size : 0, &pixels, &err);
 	pthread_mutex_lock(&e->lock);
-	while (!failed && t->kind == MODEL_CAPTION && job->image_size != e->settings.image_size) {
+	while (!failed && t->kind == MODEL_CAPTION && job->image_size != settings_image_size(e)) {
 		/* The setting changed meanwhile. */
-		job->image_size = e->settings.image_size;
+		job->image_size = settings_image_size(e);
 		pthread_mutex_unlock(&e->lock);
 		free(pixels.data);
 		failed = e->library->prepare(l->model, image, job->image_size, &pixels, &err);
 		pthread_mutex_lock(&e->lock);
 	}
+	times_add(&e->prepare, 1e3 * (engine_now() - begin));
 	l->reserved--;
 	if (!failed)
 		hand_over(job, t, &pixels);
 	else if ((p = picture_return(e, job->id, t->from, job->ticket[t->from])))
-		picture_fail(e, p, &err);
+		picture_lose(e, p, t->kind, answers_of(t->kind), &err);
 	job->ticket[t->from] = 0;
 	pthread_cond_broadcast(&e->load);
 	/* The lane may be gathering, and this was the last that it waited for. */
@@ -211,11 +219,22 @@ static void prepare(struct job *job, const struct target *t, const struct image 
 	pthread_mutex_unlock(&e->lock);
 }
 
+/* The file may be readable another time; false: the picture fails. */
+static bool try_again(struct job *job, struct picture *p, const struct error *err)
+{
+	bool any = false;
+
+	for (int i = 0; i < TARGETS; i++)
+		if (job->ticket[targets[i].from] && picture_wanted(job->engine, job->id, targets[i].from, job->ticket[targets[i].from]))
+			any = picture_retry(job->engine, p, targets[i].from, err) || any;
+	return any;
+}
+
 /* Gives back what the job holds; with err the picture fails. */
 static void give_up(struct job *job, const struct error *err)
 {
 	struct engine *e = job->engine;
-	bool wanted;
+	bool wanted, again;
 	struct picture *p;
 
 	pthread_mutex_lock(&e->lock);
@@ -226,33 +245,50 @@ static void give_up(struct job *job, const struct error *err)
 			pthread_cond_signal(&e->lane[targets[i].kind].wake);
 		}
 	p = wanted ? picture_find(e, job->id) : NULL;
+	again = p && try_again(job, p, err);
 	for (int i = 0; p && i <= LINE_LOAD_CAPTION; i++)
 		if (picture_wanted(e, job->id, (enum line_name)i, job->ticket[i]))
 			p->ticket[i] = 0;
 	if (p) {
 		/* What cannot be decoded can neither be shown. */
 		picture_drop(e, p, LINE_PREVIEW);
-		picture_fail(e, p, err);
+		if (!again)
+			picture_fail(e, p, err);
 	}
 	pthread_cond_broadcast(&e->load);
 	pthread_mutex_unlock(&e->lock);
 }
 
-static void do_job(struct job *job)
+static int load(struct job *job, struct image *image, struct image_info *info, struct error *err)
 {
 	struct image_limits limits = job->engine->limits;
-	struct image image = {0};
-	struct image_info info = {0};
-	struct error err;
-	double begin = engine_now();
+	int rc;
 
 	limits.cancelled = is_cancelled;
 	limits.ctx = job;
-	if (image_load(job->path, &limits, &image, &info, &err) < 0) {
+	rc = image_load(job->path, &limits, image, info, err);
+	if (rc < 0 && job->late && err->code == E_CANCELLED)
+		return fail(err, E_DEADLINE, "%s: decoding was stopped after %.2f s, the deadline is %g s", job->path, engine_now() - job->began,
+			    job->deadline);
+	return rc;
+}
+
+static void do_job(struct job *job)
+{
+	struct engine *e = job->engine;
+	struct image image = {0};
+	struct image_info info = {0};
+	struct error err;
+
+	job->began = engine_now();
+	if (load(job, &image, &info, &err) < 0) {
 		give_up(job, &err);
 	} else {
-		double decode_ms = 1e3 * (engine_now() - begin);
+		double decode_ms = 1e3 * (engine_now() - job->began);
 
+		pthread_mutex_lock(&e->lock);
+		times_add(&e->decode, decode_ms);
+		pthread_mutex_unlock(&e->lock);
 		tell_info(job, &info);
 		if (job->ticket[LINE_PREVIEW])
 			make_preview(job, &image, decode_ms);

@@ -1,11 +1,10 @@
-/* engine_pictures.c - the engine's pictures: who waits for what, and how each one ends. See engine_private.h. */
+/* engine_pictures.c - the engine's pictures: where they are found and who waits for what. How they end is in engine_endings.c. See engine_private.h. */
 #include "core/engine_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
-#include "core/utf8.h"
 
 static const unsigned line_lane[LINES] = {
 	[LINE_PREVIEW] = MODEL_KINDS,  [LINE_LOAD_SCORES] = MODEL_KINDS, [LINE_LOAD_CAPTION] = MODEL_KINDS, [LINE_IMAGE] = MODEL_SCORES,
@@ -14,7 +13,7 @@ static const unsigned line_lane[LINES] = {
 
 /* ---------------------------------------------------------------- lists */
 
-static void list_append(struct picture_list *list, struct picture *p, size_t offset)
+void picture_list_append(struct picture_list *list, struct picture *p, size_t offset)
 {
 	struct node *node = (struct node *)((char *)p + offset);
 
@@ -26,7 +25,7 @@ static void list_append(struct picture_list *list, struct picture *p, size_t off
 	list->last = p;
 }
 
-static void list_remove(struct picture_list *list, struct picture *p, size_t offset)
+void picture_list_remove(struct picture_list *list, struct picture *p, size_t offset)
 {
 	struct node *node = (struct node *)((char *)p + offset);
 
@@ -170,35 +169,37 @@ struct picture *picture_add(struct engine *e, uint32_t id, const char *path)
 	p->path = xstrdup(path);
 	p->bucket = *bucket;
 	*bucket = p;
-	list_append(&e->all, p, offsetof(struct picture, all));
+	picture_list_append(&e->all, p, offsetof(struct picture, all));
 	e->pictures++;
 	return p;
 }
 
-static void set_known(struct engine *e, struct picture *p, bool known)
+void picture_know(struct engine *e, struct picture *p, bool known)
 {
 	if (p->is_known == known)
 		return;
 	if (known)
-		list_append(&e->known, p, offsetof(struct picture, known));
+		picture_list_append(&e->known, p, offsetof(struct picture, known));
 	else
-		list_remove(&e->known, p, offsetof(struct picture, known));
+		picture_list_remove(&e->known, p, offsetof(struct picture, known));
 	e->known_count += known ? 1 : -1;
 	p->is_known = known;
 }
 
-/* What the models said of it, so that it can be asked anew. */
-static void forget_answers(struct engine *e, struct picture *p)
+void picture_forget(struct engine *e, struct picture *p)
 {
 	if (p->embedding)
 		e->embeddings--;
 	free(p->embedding);
 	free(p->caption);
 	free(p->verdicts);
+	free(p->failure);
 	p->embedding = NULL;
 	p->caption = NULL;
 	p->verdicts = NULL;
-	set_known(e, p, false);
+	p->failure = NULL;
+	p->lost = 0;
+	picture_know(e, p, false);
 }
 
 void picture_free(struct engine *e, struct picture *p)
@@ -207,11 +208,11 @@ void picture_free(struct engine *e, struct picture *p)
 
 	for (int i = 0; i < LINES; i++)
 		picture_drop(e, p, (enum line_name)i);
-	forget_answers(e, p);
+	picture_forget(e, p);
 	while (*bucket != p)
 		bucket = &(*bucket)->bucket;
 	*bucket = p->bucket;
-	list_remove(&e->all, p, offsetof(struct picture, all));
+	picture_list_remove(&e->all, p, offsetof(struct picture, all));
 	e->pictures--;
 	if (e->has_selected && e->selected == p->id)
 		e->has_selected = false;
@@ -232,8 +233,8 @@ void pictures_trim(struct engine *e)
 	while ((p = e->known.first) && (e->embeddings >= e->remember || e->known_count > e->remember)) {
 		/* Rare: it is being looked at again. It is no longer the oldest then. */
 		if (p->standing || p->ticket[LINE_PREVIEW]) {
-			set_known(e, p, false);
-			set_known(e, p, true);
+			picture_know(e, p, false);
+			picture_know(e, p, true);
 			return;
 		}
 		picture_free(e, p);
@@ -269,6 +270,8 @@ void picture_select(struct engine *e, struct picture *p)
 	e->has_selected = true;
 	e->selected = p->id;
 	picture_move(e, p, ENGINE_SELECTED);
+	/* It no longer counts. */
+	pictures_room(e);
 }
 
 uint64_t picture_take(struct engine *e, struct picture *p, enum line_name line)
@@ -314,175 +317,17 @@ void picture_drop(struct engine *e, struct picture *p, enum line_name line)
 		}
 	}
 	line_leave(e, p, line);
+	if (p->later & 1u << line && !(p->later &= ~(1u << line)))
+		picture_list_remove(&e->later, p, offsetof(struct picture, waiting));
 	if (line == LINE_IMAGE)
 		free_pixels(&p->for_scores);
 	if (line == LINE_CAPTION)
 		free_pixels(&p->for_caption);
 }
 
-static void drop_answer_work(struct engine *e, struct picture *p)
+void picture_stop(struct engine *e, struct picture *p)
 {
 	for (int i = 0; i < LINES; i++)
 		if (i != LINE_PREVIEW)
 			picture_drop(e, p, (enum line_name)i);
-}
-
-/* ---------------------------------------------------------------- beginning and end */
-
-void picture_begin(struct engine *e, struct picture *p)
-{
-	drop_answer_work(e, p);
-	forget_answers(e, p);
-	if (p->phase == PHASE_REFRESHING)
-		e->refreshing--;
-	if (!e->pending++)
-		e->busy_since = engine_now();
-	e->submitted++;
-	p->phase = PHASE_PENDING;
-	p->missing = answers_possible(e);
-	if (p->missing & ANSWER_SCORES)
-		line_join(e, p, LINE_LOAD_SCORES, false);
-	if (p->missing & ANSWER_CAPTION)
-		line_join(e, p, LINE_LOAD_CAPTION, false);
-}
-
-void picture_refresh(struct engine *e, struct picture *p)
-{
-	unsigned possible = answers_possible(e), again = 0;
-
-	if (p->phase == PHASE_IDLE)
-		return;
-	picture_drop(e, p, LINE_RESCORE);
-	picture_drop(e, p, LINE_PREMISE);
-	free(p->verdicts);
-	p->verdicts = NULL;
-	if (p->embedding && possible & ANSWER_SCORES) {
-		again |= ANSWER_SCORES;
-		line_join(e, p, LINE_RESCORE, false);
-	}
-	if (p->caption && possible & ANSWER_VERDICTS) {
-		again |= ANSWER_VERDICTS;
-		line_join(e, p, LINE_PREMISE, false);
-	}
-	if (p->phase == PHASE_PENDING) {
-		/* Verdicts on a caption that is yet to come are owed exactly while there are labels. */
-		p->missing = (p->missing & ~(unsigned)ANSWER_VERDICTS) | again | (p->caption ? 0 : possible & ANSWER_VERDICTS);
-	} else {
-		if (p->phase == PHASE_ANSWERED)
-			e->refreshing++;
-		p->phase = PHASE_REFRESHING;
-		p->missing = again;
-		set_known(e, p, false);
-		if (!e->has_selected || e->selected != p->id)
-			picture_move(e, p, ENGINE_BACKGROUND);
-	}
-	picture_settle(e, p, 0);
-}
-
-void pictures_count_rate(struct engine *e)
-{
-	int64_t slot = (int64_t)(engine_now() * RATE_SLOTS / RATE_SECONDS);
-
-	for (int64_t s = e->rate_slot + 1; s <= slot && s <= e->rate_slot + RATE_SLOTS; s++)
-		e->rate[s % RATE_SLOTS] = 0;
-	e->rate_slot = slot;
-}
-
-double pictures_rate(const struct engine *e)
-{
-	double now = engine_now(), span = now - e->busy_since;
-	int64_t sum = 0;
-
-	if (!e->pending)
-		return 0;
-	for (int i = 0; i < RATE_SLOTS; i++)
-		sum += e->rate[i];
-	span = span > RATE_SECONDS ? RATE_SECONDS : span < 0.25 ? 0.25 : span;
-	return (double)sum / span;
-}
-
-void picture_settle(struct engine *e, struct picture *p, unsigned answers)
-{
-	p->missing &= ~answers;
-	if (p->missing || (p->phase != PHASE_PENDING && p->phase != PHASE_REFRESHING))
-		return;
-	answers_ranking(e, p);
-	if (p->phase == PHASE_PENDING) {
-		e->pending--;
-		e->answered++;
-		pictures_count_rate(e);
-		e->rate[e->rate_slot % RATE_SLOTS]++;
-	} else {
-		e->refreshing--;
-	}
-	p->phase = PHASE_ANSWERED;
-	set_known(e, p, true);
-	pthread_cond_broadcast(&e->load);
-}
-
-void picture_fail(struct engine *e, struct picture *p, const struct error *err)
-{
-	struct event event = {.kind = EV_FAILED, .id = p->id, .epoch = e->epoch, .err = xmemdup(err, sizeof *err)};
-	char shown[sizeof err->text];
-
-	utf8_escape(p->path, strlen(p->path), shown, sizeof shown);
-	/* A message that does not yet name the file gets its name. */
-	if (!strstr(err->text, shown))
-		fail_prefix(event.err, "%s", p->path);
-	engine_emit(e, &event);
-	drop_answer_work(e, p);
-	forget_answers(e, p);
-	if (p->phase == PHASE_PENDING) {
-		e->pending--;
-		e->failed++;
-	} else if (p->phase == PHASE_REFRESHING) {
-		e->refreshing--;
-	}
-	p->phase = PHASE_IDLE;
-	picture_release(e, p);
-}
-
-void picture_cancel(struct engine *e, struct picture *p, bool quiet)
-{
-	struct event event = {.kind = EV_CANCELLED, .id = p->id, .epoch = e->epoch};
-	bool told = p->phase == PHASE_PENDING || p->phase == PHASE_REFRESHING;
-
-	drop_answer_work(e, p);
-	picture_drop(e, p, LINE_PREVIEW);
-	if (told && !quiet)
-		engine_emit(e, &event);
-	if (p->phase == PHASE_REFRESHING) {
-		e->refreshing--;
-		p->phase = PHASE_ANSWERED;
-		p->missing = 0;
-		set_known(e, p, true);
-	} else if (p->phase == PHASE_PENDING) {
-		e->pending--;
-		e->cancelled++;
-		p->phase = PHASE_IDLE;
-	}
-	picture_release(e, p);
-}
-
-void pictures_without(struct engine *e, enum model_kind kind)
-{
-	static const unsigned lost[MODEL_KINDS] = {
-		[MODEL_SCORES] = ANSWER_SCORES | ANSWER_CLIPSCORE,
-		[MODEL_CAPTION] = ANSWER_CAPTION | ANSWER_CLIPSCORE | ANSWER_VERDICTS,
-		[MODEL_NLI] = ANSWER_VERDICTS,
-	};
-	struct error err;
-
-	fail(&err, E_MODEL, "no model can answer: see the messages about the models");
-	for (struct picture *p = e->all.first, *next; p; p = next) {
-		next = p->all.next;
-		if (kind == MODEL_SCORES)
-			picture_drop(e, p, LINE_LOAD_SCORES);
-		if (kind == MODEL_CAPTION)
-			picture_drop(e, p, LINE_LOAD_CAPTION);
-		if (p->phase == PHASE_PENDING && !answers_possible(e))
-			picture_fail(e, p, &err);
-		else
-			picture_settle(e, p, lost[kind]);
-	}
 }

@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "core/device.h"
 #include "core/engine.h"
+#include "core/ladder.h"
 #include "core/queue.h"
 
 enum {
@@ -22,7 +24,9 @@ enum {
 	TEXT_BATCH = 32,  /* texts per forward pass of CLIP */
 	PAIRS_MAX = 64,   /* pairs per forward pass of the NLI model */
 	GATHER_MS = 20,
-	TIMES = 256,     /* per lane, for p50 and p95 */
+	TIMES = 256,     /* per lane and stage, for p50, p95 and p99 */
+	SPEEDS = 8,      /* batches of which tokens_per_s is taken */
+	SAMPLE_MS = 100, /* between two looks at a device's memory */
 	RATE_SLOTS = 20, /* of RATE_SECONDS / RATE_SLOTS each */
 	RATE_SECONDS = 5,
 	LOADERS_MAX = 64
@@ -41,6 +45,11 @@ enum line_name {
 };
 
 enum answer { ANSWER_SCORES = 1, ANSWER_CAPTION = 2, ANSWER_CLIPSCORE = 4, ANSWER_VERDICTS = 8 };
+
+struct times {
+	double ms[TIMES];
+	int64_t count;
+};
 
 enum phase {
 	PHASE_IDLE,    /* only a preview is wanted */
@@ -76,9 +85,16 @@ struct picture {
 	int embed_batch;
 	char *caption;            /* NULL until known */
 	struct verdict *verdicts; /* [labels_n] of the present epoch, until ranked */
-	struct picture *bucket;   /* next with the same hash */
-	struct node all;          /* in the order submitted */
-	struct node known;        /* answered pictures, longest ago first */
+	unsigned lost;            /* enum answer bits that do not come, because a model failed on it */
+	struct error *failure;    /* why, of the first model that failed: `failed_model` */
+	enum model_kind failed_model;
+	unsigned later; /* bit per line that it joins at `due`: tried again after a failure that was not its own */
+	double due;
+	int tries;
+	struct node waiting;    /* while later is not 0 */
+	struct picture *bucket; /* next with the same hash */
+	struct node all;        /* in the order submitted */
+	struct node known;      /* answered pictures, longest ago first */
 	bool is_known;
 };
 
@@ -95,8 +111,18 @@ struct label {
 
 enum { LABEL_BUCKETS = 1024 };
 
+/* What the ladder took from a lane; all zero: nothing. */
+struct steps_down {
+	int batch; /* most items per run: pictures, of the NLI model pairs; 0: as set */
+	int texts; /* the same of CLIP's texts */
+	int image_size;
+	enum precision precision; /* AUTO: as set */
+	bool cpu;
+	bool evicted; /* it had to go; that was told */
+};
+
 /* Where a model stands, as place was asked. */
-struct stand {
+struct place {
 	int device;
 	enum precision precision;
 };
@@ -105,55 +131,98 @@ struct lane {
 	struct engine *engine;
 	enum model_kind kind;
 	pthread_t thread;
-	pthread_cond_t wake; /* work, settings or stop */
-	pthread_cond_t turn; /* our turn came, or the batch was dropped */
+	pthread_cond_t wake; /* work, settings, a wish to leave, or stop */
+	pthread_cond_t turn; /* our turn came, the batch was dropped, or memory became free */
 	struct model *model; /* set once, before ready */
 	char *dir;           /* NULL: not used */
 	bool used, ready, failed, busy;
-	int reserved;         /* pictures that loaders are preparing for this lane */
-	int rows, live;       /* of the running batch; live: whose tickets are good */
-	bool waiting;         /* for its turn */
-	int passed_over;      /* how often another lane went first since ours last did */
-	bool dirty;           /* settings changed since they were applied */
-	enum precision asked; /* what place was last asked for */
-	int device;           /* on which the model stands, or where it goes next */
-	bool parked;          /* serves a trial, see engine_trial.c, as all that follows until displaced */
-	bool stays_evicted;   /* it was, before */
-	struct stand away;    /* where the trial put the model */
-	bool displaced;       /* it stands there, though asked and device say otherwise */
-	int fits;             /* largest batch (of pairs in the NLI lane) after one ran out of memory; 0: no limit known */
-	int shown_percent;    /* of opening, last told */
-	int batch;            /* of the running or last run */
-	int64_t done;
-	double ms[TIMES];
-	int64_t ms_count;
+	bool may_come;     /* there was no memory to open it; a change of settings tries again */
+	int reserved;      /* pictures that loaders are preparing for this lane */
+	int rows, live;    /* of the running batch; live: whose tickets are good */
+	bool waiting;      /* for its turn */
+	int passed_over;   /* how often another lane went first since ours last did */
+	int shown_percent; /* of opening, last told */
+
+	bool dirty;         /* settings or the ladder changed since they were applied */
+	int wish;           /* settings.device as last judged, */
+	int home;           /* and what it came to */
+	struct place asked; /* what place was last asked for, */
+	int device;         /* and where the model is */
+	enum precision precision;
+	struct model_tuning tuning; /* as last applied, when tuned */
+	bool tuned;
+
+	bool parked;        /* serves a trial, see engine_trial.c, as all that follows until displaced */
+	bool stays_evicted; /* it was, before */
+	struct place away;  /* where the trial put the model */
+	bool displaced;     /* it stands there, though asked and device say otherwise */
+
+	struct steps_down down;
+	bool evicted; /* its weights are not there */
+	bool leave;   /* another lane needs the room: to be evicted as soon as no batch runs */
+	bool trimmed; /* the cache was emptied since the last run that went well */
+	int attempt;  /* items in the running call; 0: it did not come to that */
+	int timely;   /* largest batch after one that took longer than the deadline; 0: no limit known */
+
+	double began, waited; /* the running call; seconds of it that went by waiting for a turn */
+	double progress;      /* when check was last called; 0: nothing runs */
+	double deadline;      /* of the running call, seconds; 0: none */
+	bool late;            /* it was stopped for that */
+
+	int batch; /* of the running or last run */
+	int64_t done, tokens;
+	struct times times;
+	int token_count[SPEEDS]; /* of the last batches, and the seconds they took */
+	double token_seconds[SPEEDS];
+	int64_t speeds;
 	int embed_size;
 	int64_t parameters, weight_bytes, weight_held;
-	enum precision precision;
+	int64_t peak;      /* so far in the running batch; guarded by `account` */
+	int64_t last_peak; /* of the last one */
+	bool metered;      /* a batch runs whose peak is kept, */
+	int metered_on;    /* on that device; both guarded by `account` */
 };
+
+/* A device that models stand on, or did. */
+struct watched {
+	bool known;
+	struct device_info info;
+	struct memory_reading memory; /* last sample */
+};
+
+struct opener; /* engine_opener.c */
 
 struct engine {
 	pthread_mutex_t lock;
+	/* Held, instead of `lock` and never inside it, while the library is told a cap or asked for a peak, so that the last to come tells the newest. */
+	pthread_mutex_t account;
 	struct queue events;
-	const struct model_library *(*open_library)(void *ctx, struct error *err);
-	void *ctx;
 	int remember;
 	char *hypothesis;
 	struct image_limits limits;
+	bool force_cuda;
 
 	const struct model_library *library;
 	bool started, stop;
-	pthread_t opener, loader[LOADERS_MAX];
+	struct opener *opener;
+	pthread_t keeper, loader[LOADERS_MAX];
+	pthread_cond_t keep; /* the keeper has something to do */
 	int loaders, loaders_running;
 	int opening;           /* the lane whose turn it is to open its model; MODEL_KINDS: all did; -1: no library yet */
 	pthread_cond_t opened; /* opening changed, or stop, or the last loader left */
 	pthread_cond_t load;   /* a loader may find work */
 	struct lane lane[MODEL_KINDS];
-	bool takes_turns;
-	int turn; /* the lane that may compute, or -1 */
+	int turn; /* the lane that may compute on the CPU, or -1 */
 
 	struct engine_settings settings;
 	int preview_width, preview_height;
+	bool peaks_begin;                      /* settings changed: PEAK_CHANGE is to begin anew */
+	struct watched watch[DEVICE_MOST + 1]; /* [device + 1] */
+	char *device_note;                     /* last told about a device that is not there */
+
+	int steps;           /* down the ladder, that can be undone */
+	struct lane *hungry; /* has evicted others and is not done: nobody comes back meanwhile */
+	bool device_failed;  /* a CUDA context broke: all go to the CPU */
 
 	struct trial *trial; /* runs: lanes park, loaders make previews only */
 	pthread_t trial_thread;
@@ -162,7 +231,7 @@ struct engine {
 	struct picture **buckets;
 	size_t bucket_count;
 	size_t pictures;
-	struct picture_list all, known;
+	struct picture_list all, known, later;
 	int known_count; /* length of `known` */
 	int embeddings;  /* pictures that hold one, pending ones too */
 	struct line line[LINES];
@@ -176,10 +245,12 @@ struct engine {
 	uint32_t epoch;
 
 	int pending, refreshing;
-	int64_t submitted, answered, failed, cancelled;
+	bool full; /* the queue bound refused a picture, and EV_ROOM is owed */
+	int64_t submitted, answered, failed, cancelled, retried;
+	struct times decode, prepare;
 	int64_t rate[RATE_SLOTS]; /* answered, by slot of time */
 	int64_t rate_slot;        /* the newest slot's number */
-	double busy_since;
+	double busy_since, worked;
 };
 
 /* A picture in a batch: by id and ticket, with what the model needs. */
@@ -191,11 +262,13 @@ struct row {
 	struct label *label;  /* borrowed; rows that embed labels belong to no picture */
 };
 
-/* How a batch is run by lane_run_rows. All are called without the mutex. */
+/* How a batch is run by lane_run_rows. */
 struct run {
-	enum line_name line;                                                     /* the rows were taken from it; LINES: labels */
-	const char *what;                                                        /* for notes: "pictures" */
-	int (*call)(struct lane *l, struct row *rows, int n, struct error *err); /* runs the model and hands out the results */
+	enum line_name line; /* the rows were taken from it; LINES: labels */
+	const char *what;    /* what does not fit when memory runs out: "pictures" */
+	bool texts;          /* CLIP's: their number has nothing to do with that of pictures */
+	/* Runs the model and hands out the results; called without the mutex. Sets attempt to the number of items before each call of the library. */
+	int (*call)(struct lane *l, struct row *rows, int n, struct error *err);
 };
 
 static inline double engine_now(void)
@@ -209,17 +282,46 @@ static inline double engine_now(void)
 /* ---- engine.c; with or without the mutex */
 void engine_emit(struct engine *e, struct event *event);
 void engine_note(struct engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+void engine_condition(pthread_cond_t *condition); /* on the monotonic clock */
+
+/* ---- engine_opener.c */
+/* On a thread of its own: loads the library and hands it to the engine. Loading cannot be stopped, so the thread can be left alone with it. */
+void opener_create(struct engine *e, const struct engine_options *options);
+void opener_start(struct engine *e);
+void opener_leave(struct engine *e); /* without the mutex, at the engine's end: joins it, or leaves it to itself */
+
+/* ---- engine_settings.c; the mutex is held unless said otherwise */
+int settings_check(const struct engine_settings *s, struct error *err); /* any thread */
+/* Tells the library what the settings allow on that device. Without the mutex. */
+void settings_cap(struct engine *e, int device);
+/* The lane looks at settings and ladder before its next batch; MODEL_KINDS: all do. */
+void settings_dirty(struct engine *e, int kind);
+void settings_prepare_anew(struct engine *e);    /* the size changed: what was prepared in another goes back to the loaders, in its order */
+int settings_image_size(const struct engine *e); /* of the captioner after the ladder; 0: its own */
+
+/* ---- engine_status.c */
+void *keeper_main(void *engine);                 /* samples memory, and brings back pictures that wait to be tried again */
+void status_watch(struct engine *e, int device); /* without the mutex: learns to know the device, takes a sample */
+void times_add(struct times *times, double ms);  /* the mutex is held */
+/* The most that is used on the lane's device from here on; without the mutex. */
+void meter_begin(struct lane *l);
+void meter_end(struct lane *l);
 
 int settings_check(const struct engine_settings *s, struct error *err);
 /* Starts a thread that no signal disturbs; ends the program when there can be none. */
 void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* ---- engine_pictures.c; the mutex is held */
+void picture_list_append(struct picture_list *list, struct picture *p, size_t offset); /* offset: of the node within struct picture */
+void picture_list_remove(struct picture_list *list, struct picture *p, size_t offset);
 struct picture *picture_find(struct engine *e, uint32_t id);
 struct picture *picture_add(struct engine *e, uint32_t id, const char *path);
 void picture_free(struct engine *e, struct picture *p);
 void picture_select(struct engine *e, struct picture *p);
 void picture_move(struct engine *e, struct picture *p, enum engine_priority priority);
+void picture_know(struct engine *e, struct picture *p, bool known); /* in or out of the list of answered pictures */
+void picture_forget(struct engine *e, struct picture *p);           /* what the models said of it, so that it can be asked anew */
 void line_join(struct engine *e, struct picture *p, enum line_name line, bool front);
 struct picture *line_head(const struct line *line);
 struct picture *line_next(const struct line *line, const struct picture *p, enum line_name name);
@@ -229,22 +331,35 @@ uint64_t picture_take(struct engine *e, struct picture *p, enum line_name line);
 /* The picture if the ticket is good, which is then used up; else NULL. */
 struct picture *picture_return(struct engine *e, uint32_t id, enum line_name line, uint64_t ticket);
 bool picture_wanted(struct engine *e, uint32_t id, enum line_name line, uint64_t ticket);
-/* Out of the line and void: neither waiting nor wanted from whoever works on it. */
+/* Out of the line and void: neither waiting, nor to be tried again, nor wanted from whoever works on it. */
 void picture_drop(struct engine *e, struct picture *p, enum line_name line);
+void picture_stop(struct engine *e, struct picture *p); /* the same for all lines but the preview's */
+void picture_release(struct engine *e, struct picture *p);
+/* Forgets those answered longest ago, as far as more are remembered than may be. Frees pictures: call it where no pointer to one is held. */
+void pictures_trim(struct engine *e);
+
+/* ---- engine_endings.c; the mutex is held */
 /* Anew: all answers that the usable models can give. */
 void picture_begin(struct engine *e, struct picture *p);
 /* The labels changed: what depends on them is done again from what is known. p may be gone afterwards. */
 void picture_refresh(struct engine *e, struct picture *p);
+/* Tries it again, from that line on, after settings.retry_delay; false: it was tried often enough, or err is its own fault. */
+bool picture_retry(struct engine *e, struct picture *p, enum line_name line, const struct error *err);
+/* Those whose time has come join their lines; seconds until the next one, or less than 0. */
+double pictures_due(struct engine *e);
 /* An answer is there (bits may be 0); the last one ranks the labels and ends the picture. p may be gone afterwards. */
 void picture_settle(struct engine *e, struct picture *p, unsigned answers);
+/* It ends here and now, whatever else was to come. p may be gone afterwards. */
 void picture_fail(struct engine *e, struct picture *p, const struct error *err);
+/* A model failed on it: those answers do not come. The others go on; with none to come it ends. p may be gone afterwards. */
+void picture_lose(struct engine *e, struct picture *p, enum model_kind kind, unsigned answers, const struct error *err);
 /* Drops all work; EV_CANCELLED unless quiet. p may be gone afterwards. */
 void picture_cancel(struct engine *e, struct picture *p, bool quiet);
-void picture_release(struct engine *e, struct picture *p);
+unsigned answers_of(enum model_kind kind); /* what is lost without that model */
 /* The lane can answer no more: its answers are taken off all pictures. */
 void pictures_without(struct engine *e, enum model_kind kind);
-/* Forgets those answered longest ago, as far as more are remembered than may be. Frees pictures: call it where no pointer to one is held. */
-void pictures_trim(struct engine *e);
+int pictures_waiting(struct engine *e); /* for answers, the selected one apart */
+void pictures_room(struct engine *e);   /* EV_ROOM, if there is room again */
 void pictures_count_rate(struct engine *e);
 double pictures_rate(const struct engine *e);
 
@@ -268,18 +383,52 @@ char *answers_hypothesis(const struct engine *e, const char *label);
 void *loader_main(void *engine);
 void *loader_express_main(void *engine);
 
-/* ---- engine_lane.c */
+/* ---- engine_lane.c; the mutex is held before and after */
+extern const char *const lane_name[MODEL_KINDS];
 void *lane_main(void *lane);
 bool lane_usable(const struct lane *l); /* its model is used and has not failed to open */
-int lane_check(void *lane);             /* struct model_control.check */
-int lane_batch(const struct lane *l);   /* the setting, or less after an out-of-memory */
+int lane_batch(const struct lane *l);   /* pictures of a batch: the setting, or less after steps down and late answers */
+int lane_forward(const struct lane *l); /* of those, in one forward pass */
+bool lane_has_work(const struct lane *l);
+void lane_fail(struct lane *l, const struct error *err);
+void lane_tell(struct lane *l); /* EV_SETTINGS */
+/* Where settings and ladder want the model. */
+struct place lane_target(const struct lane *l);
+/* Brings the model there, down the ladder if it must. -1: it cannot run. */
+int lane_place(struct lane *l, struct error *err);
+/* The weights as they stand now. */
+void lane_weigh(struct lane *l);
+
+/* ---- engine_turns.c; the mutex is held unless said otherwise */
+int lane_check(void *lane);              /* struct model_control.check; without the mutex */
+bool lane_dropped(const struct lane *l); /* nobody wants its running batch any more */
+void turn_wait(struct lane *l);
+void turn_leave(struct lane *l);
+void turn_room(struct engine *e); /* memory became free, or who waits for it has to look again */
+
+/* ---- engine_run.c; the mutex is held before and after */
 /* Waits until max pictures are there, nothing more comes, a selected one is there, or GATHER_MS passed. False: look again. */
 bool lane_gather(struct lane *l, enum line_name line, int max);
-/* Runs n rows as one batch or, when that fails, in smaller ones; a row that fails alone fails its picture. The mutex is held before and after. */
+/* Runs n rows, taken as one batch, in forward passes of at most lane_forward, and in smaller ones or down the ladder when that fails; a row that fails alone
+ * fails its picture. */
 void lane_run_rows(struct lane *l, const struct run *run, struct row *rows, int n);
-void lane_record(struct lane *l, double seconds, int n);
-/* Trims the cache and notes that n of run->what did not fit and next are tried; the mutex is held. */
-void lane_memory_ran_out(struct lane *l, const struct run *run, int n, int next, const struct error *err);
+
+/* ---- engine_ladder.c; the mutex is held before and after */
+/* One step down after the lane found no memory on the device: with n items of run (NULL, 0: while placing its weights). False: none is left, and err says
+ * what is needed. */
+bool ladder_down(struct lane *l, int device, const struct run *run, int n, struct error *err);
+/* The weights on the lane's device come under a lowered cap. */
+void ladder_shrink(struct lane *l);
+/* Gives up the weights for another lane's sake. */
+void ladder_leave(struct lane *l);
+/* The lane got what it evicted others for, or gave up: they may come back. */
+void ladder_rest(struct lane *l);
+/* Until nobody else keeps evicted models out. */
+void ladder_await(struct lane *l);
+/* All steps are forgotten and models go back to where settings want them. */
+void ladder_reset(struct engine *e);
+/* A CUDA device broke under the lane; true: its model goes to the CPU, and what ran is to be run again. False: the model has to fail, err says why. */
+bool ladder_device_failed(struct lane *l, struct error *err);
 
 /* ---- engine_trial.c */
 void trial_serve(struct lane *l);  /* parks until the trial is over; there is one, the mutex is held */

@@ -156,11 +156,11 @@ static void tune(const struct model_library *library, const struct engine_settin
 static int place(struct trial *t, struct lane *l, struct error *err)
 {
 	struct model_control control = control_of(t);
-	struct stand to = {t->device[l->kind], t->settings.precision[l->kind]};
+	struct place to = {t->device[l->kind], t->settings.precision[l->kind]};
 	bool resident = t->library->resident(l->model);
 
 	if (!l->displaced) {
-		l->away = (struct stand){l->device, l->asked};
+		l->away = (struct place){l->device, l->asked.precision};
 		l->stays_evicted = !resident;
 		l->displaced = true;
 	}
@@ -574,11 +574,13 @@ void trial_leave(struct lane *l)
 	struct engine *e = l->engine;
 	struct model_control control = {.check = lane_check, .ctx = l};
 	struct engine_settings settings = e->settings;
-	struct stand home = {l->device, l->asked};
+	struct place home = {l->device, l->asked.precision};
 	struct error err;
+	bool resident;
 	int rc = 0;
 
 	l->displaced = false;
+	l->tuned = false;
 	pthread_mutex_unlock(&e->lock);
 	tune(e->library, &settings);
 	if (l->stays_evicted)
@@ -587,12 +589,14 @@ void trial_leave(struct lane *l)
 		rc = e->library->place(l->model, home.device, home.precision, &control, &err);
 	e->library->memory_trim(l->away.device);
 	e->library->memory_reset_peak(home.device, PEAK_CHANGE);
+	resident = e->library->resident(l->model);
 	pthread_mutex_lock(&e->lock);
+	l->evicted = !resident;
 	if (!rc || e->stop)
 		return;
 	engine_note(e, "after a trial a model could not go back to where it was: %s", err.text);
 	l->device = l->away.device;
-	l->asked = l->away.precision;
+	l->asked = l->away;
 	l->dirty = true;
 }
 
@@ -607,6 +611,9 @@ void trial_serve(struct lane *l)
 	while (e->trial == t && (!e->stop || t->lane == l)) {
 		if (t->lane == l)
 			do_task(t, l);
+		else if (l->leave)
+			/* A lane that is still at work needs the room. */
+			ladder_leave(l);
 		else
 			pthread_cond_wait(&l->wake, &e->lock);
 	}

@@ -7,10 +7,17 @@
 
 #include "core/mem.h"
 
-/* The control with which models are run. */
-static struct model_control control_of(struct lane *l)
+/* The control with which n items are run next. */
+static struct model_control control_of(struct lane *l, int n)
 {
+	l->attempt = n;
 	return (struct model_control){.check = lane_check, .ctx = l};
+}
+
+static void record(struct lane *l, double seconds, int n)
+{
+	for (int i = 0; i < n; i++)
+		times_add(&l->times, 1e3 * seconds / n);
 }
 
 static const struct pixels **pixels_of(const struct row *rows, int n)
@@ -83,7 +90,7 @@ static int take_captioned(struct lane *l, enum line_name name, struct row *rows,
 static int embed_pictures(struct lane *l, struct row *rows, int n, struct error *err)
 {
 	struct engine *e = l->engine;
-	struct model_control control = control_of(l);
+	struct model_control control = control_of(l, n);
 	const struct pixels **pixels = pixels_of(rows, n);
 	float *out = xcalloc((size_t)n * (size_t)l->embed_size, sizeof *out);
 	double begin = engine_now(), seconds;
@@ -93,7 +100,7 @@ static int embed_pictures(struct lane *l, struct row *rows, int n, struct error 
 	free(pixels);
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
-		lane_record(l, seconds, n);
+		record(l, seconds, n);
 	for (int i = 0; i < n && !rc; i++) {
 		struct picture *p = picture_return(e, rows[i].id, LINE_IMAGE, rows[i].ticket);
 		size_t size = (size_t)l->embed_size * sizeof *out;
@@ -110,7 +117,7 @@ static int embed_pictures(struct lane *l, struct row *rows, int n, struct error 
 
 static int embed_texts(struct lane *l, struct row *rows, int n, float *out, struct error *err)
 {
-	struct model_control control = control_of(l);
+	struct model_control control = control_of(l, n);
 	const char **texts = texts_of(rows, n);
 	int rc = l->engine->library->embed_texts(l->model, texts, n, out, &control, err);
 
@@ -150,9 +157,9 @@ static int embed_labels(struct lane *l, struct row *rows, int n, struct error *e
 	return rc;
 }
 
-static const struct run run_pictures = {LINE_IMAGE, "pictures", embed_pictures};
-static const struct run run_captions = {LINE_TEXT, "captions", embed_captions};
-static const struct run run_labels = {LINES, "labels", embed_labels};
+static const struct run run_pictures = {LINE_IMAGE, "pictures", false, embed_pictures};
+static const struct run run_captions = {LINE_TEXT, "captions", true, embed_captions};
+static const struct run run_labels = {LINES, "labels", true, embed_labels};
 
 static bool work_labels(struct lane *l)
 {
@@ -238,10 +245,21 @@ static void hear(void *ctx, int i, const char *text, int tokens)
 	pthread_mutex_unlock(&e->lock);
 }
 
+static void record_tokens(struct lane *l, const struct caption *captions, int n, double seconds)
+{
+	int *count = &l->token_count[l->speeds % SPEEDS];
+
+	*count = 0;
+	for (int i = 0; i < n; i++)
+		*count += captions[i].tokens;
+	l->token_seconds[l->speeds++ % SPEEDS] = seconds;
+	l->tokens += *count;
+}
+
 static int caption_pictures(struct lane *l, struct row *rows, int n, struct error *err)
 {
 	struct engine *e = l->engine;
-	struct model_control control = control_of(l);
+	struct model_control control = control_of(l, n);
 	struct listener listener = {l, rows};
 	struct caption_options options = {.no_repeat_ngram = -1, .length_penalty = -1, .on_text = hear, .ctx = &listener};
 	const struct pixels **pixels = pixels_of(rows, n);
@@ -257,7 +275,9 @@ static int caption_pictures(struct lane *l, struct row *rows, int n, struct erro
 	free(pixels);
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
-		lane_record(l, seconds, n);
+		record(l, seconds, n);
+	if (!rc)
+		record_tokens(l, out, n, seconds);
 	for (int i = 0; i < n && !rc; i++) {
 		struct picture *p = picture_return(e, rows[i].id, LINE_CAPTION, rows[i].ticket);
 
@@ -271,7 +291,7 @@ static int caption_pictures(struct lane *l, struct row *rows, int n, struct erro
 	return rc;
 }
 
-static const struct run run_caption = {LINE_CAPTION, "pictures", caption_pictures};
+static const struct run run_caption = {LINE_CAPTION, "pictures", false, caption_pictures};
 
 bool work_caption(struct lane *l)
 {
@@ -291,37 +311,28 @@ static char **hypotheses(const struct engine *e, int *n)
 	return out;
 }
 
-static int verify(struct lane *l, struct row *rows, int n, struct error *err);
-static const struct run run_premises = {LINE_PREMISE, "premises", verify};
-static const struct run run_pairs = {LINE_PREMISE, "pairs", verify};
-
 /* Pairs per forward pass. */
 static int pairs_max(const struct lane *l)
 {
-	return l->fits && l->fits < PAIRS_MAX ? l->fits : PAIRS_MAX;
+	return l->down.batch && l->down.batch < PAIRS_MAX ? l->down.batch : PAIRS_MAX;
 }
 
-/* All pairs of n premises with all hypotheses, as many at a time as fit, to out[n][labels]. */
-static int classify(struct lane *l, const struct row *rows, int n, char *const *hypothesis, int labels, struct verdict *out, struct error *err)
+/* All pairs of n premises with all hypotheses, at most `size` at a time, to out[n][labels]. */
+static int classify(struct lane *l, const struct row *rows, int n, char *const *hypothesis, int labels, int size, struct verdict *out,
+		    struct error *err)
 {
-	struct model_control control = control_of(l);
 	struct text_pair pairs[PAIRS_MAX];
-	int total = n * labels, size = pairs_max(l);
+	int total = n * labels;
 
 	for (int at = 0, k; at < total; at += k) {
+		struct model_control control;
+
 		k = total - at < size ? total - at : size;
 		for (int i = 0; i < k; i++)
 			pairs[i] = (struct text_pair){rows[(at + i) / labels].text, hypothesis[(at + i) % labels]};
-		if (!l->engine->library->classify(l->model, pairs, k, out + at, &control, err))
-			continue;
-		if (err->code != E_MEMORY || k == 1)
+		control = control_of(l, k);
+		if (l->engine->library->classify(l->model, pairs, k, out + at, &control, err) < 0)
 			return -1;
-		size = (k + 1) / 2;
-		pthread_mutex_lock(&l->engine->lock);
-		l->fits = size;
-		lane_memory_ran_out(l, &run_pairs, k, size, err);
-		pthread_mutex_unlock(&l->engine->lock);
-		k = 0;
 	}
 	return 0;
 }
@@ -332,19 +343,20 @@ static int verify(struct lane *l, struct row *rows, int n, struct error *err)
 	struct verdict *out;
 	char **hypothesis;
 	double begin, seconds;
-	int labels, rc;
+	int labels, size, rc;
 
 	pthread_mutex_lock(&e->lock);
 	/* When the labels change now, the tickets of these rows become void: what is handed out below always belongs to the present labels. */
 	hypothesis = hypotheses(e, &labels);
+	size = pairs_max(l);
 	pthread_mutex_unlock(&e->lock);
 	out = xcalloc((size_t)n * (size_t)labels, sizeof *out);
 	begin = engine_now();
-	rc = classify(l, rows, n, hypothesis, labels, out, err);
+	rc = classify(l, rows, n, hypothesis, labels, size, out, err);
 	seconds = engine_now() - begin;
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
-		lane_record(l, seconds, n);
+		record(l, seconds, n);
 	for (int i = 0; i < n && !rc; i++) {
 		struct picture *p = picture_return(e, rows[i].id, LINE_PREMISE, rows[i].ticket);
 
@@ -360,6 +372,8 @@ static int verify(struct lane *l, struct row *rows, int n, struct error *err)
 	free(out);
 	return rc;
 }
+
+static const struct run run_premises = {LINE_PREMISE, "pairs", false, verify};
 
 bool work_nli(struct lane *l)
 {

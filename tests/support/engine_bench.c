@@ -98,6 +98,11 @@ static void tally(struct bench *b, const struct event *e)
 		b->order[e->kind][b->count[e->kind]] = (int)e->id;
 	if (e->kind == EV_NOTE && b->count[EV_NOTE] < BENCH_NOTES)
 		snprintf(b->note[b->count[EV_NOTE]], sizeof b->note[0], "%s", e->note);
+	if (e->kind == EV_LADDER) {
+		if (b->count[EV_LADDER] < BENCH_NOTES)
+			snprintf(b->ladder[b->count[EV_LADDER]], sizeof b->ladder[0], "%s", e->ladder.text);
+		b->steps[e->ladder.step]++;
+	}
 	b->count[e->kind]++;
 	if (event_is_answer(e->kind))
 		b->of[id][e->kind]++;

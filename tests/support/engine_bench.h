@@ -14,7 +14,9 @@ struct bench {
 	int of[BENCH_MAX][BENCH_KINDS];        /* by picture and kind */
 	int order[BENCH_KINDS][BENCH_MAX * 4]; /* ids in the order of the events of a kind */
 	char last_error[1000];
-	char note[BENCH_NOTES][512]; /* the first ones */
+	char note[BENCH_NOTES][512];   /* the first ones */
+	int steps[LADDER_UNDONE + 1];  /* EV_LADDER by step */
+	char ladder[BENCH_NOTES][512]; /* the first lines */
 	char caption[BENCH_MAX][128];
 	int best[BENCH_MAX]; /* label ranked first; -1 none */
 	int scores_n[BENCH_MAX];
