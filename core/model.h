@@ -120,7 +120,8 @@ struct forecast {
 	int64_t weights;     /* exactly, where they stand on the device */
 	int64_t mapped;      /* of the model's weights, bytes used from the file in place; not in weights */
 	int64_t activations; /* most at any moment of a run, key and value caches left out */
-	int64_t kv;
+	int64_t kv;          /* the caches when they are largest, at the end of a run */
+	int64_t together;    /* most of both at any one moment; they need not be largest at the same time. 0: their sum */
 };
 
 /* How numbers come about; applied on the lane's thread. */
