@@ -77,6 +77,7 @@ int device_choose(int wish, int devices, int (*usable)(int device, struct error 
 		return fail(err, E_DEVICE, "CUDA cannot be used, and force-cuda forbids the CPU: %s", why.text);
 	out->device = DEVICE_CPU;
 	out->fell_back = wish >= 0;
+	out->expected = wish == DEVICE_AUTO && devices < 1;
 	snprintf(out->note, sizeof out->note, "%s: going on with the CPU: %s", device_name(wish, name), why.text);
 	return 0;
 }

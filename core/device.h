@@ -25,6 +25,7 @@ const char *device_name(int wish, char out[16]);
 
 struct device_choice {
 	int device;      /* DEVICE_CPU or an ordinal */
+	bool expected;   /* the note surprises nobody: no device was named, and there is no CUDA device at all */
 	bool fell_back;  /* CUDA was asked for by name, and the CPU is what there is */
 	char note[1040]; /* one line about why it is not CUDA; empty when the wish was met as it stands */
 };

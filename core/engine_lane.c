@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/config.h"
+#include "core/log.h"
 #include "core/mem.h"
 
 const char *const lane_name[MODEL_KINDS] = {[MODEL_SCORES] = "scores", [MODEL_CAPTION] = "captions", [MODEL_NLI] = "verdicts"};
@@ -127,7 +128,10 @@ static int find_home(struct lane *l, struct error *err)
 	if (rc < 0)
 		return -1;
 	if (choice.note[0] && (!e->device_note || strcmp(e->device_note, choice.note))) {
-		engine_note(e, "%s", choice.note);
+		if (choice.expected)
+			log_write(LOG_INFO, "%s", choice.note);
+		else
+			engine_note(e, "%s", choice.note);
 		free(e->device_note);
 		e->device_note = xstrdup(choice.note);
 	}

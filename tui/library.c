@@ -61,13 +61,9 @@ void library_options(const struct config *config, int kinds, struct engine_optio
 					   .hypothesis = config->hypothesis,
 					   .settings = config->settings,
 					   .limits = config->limits};
-	for (int kind = 0; kind < MODEL_KINDS; kind++) {
-		/* The engine is given ordinals, not wishes. */
-		if (options->settings.device[kind] == DEVICE_AUTO)
-			options->settings.device[kind] = DEVICE_CPU;
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
 		if (kinds & 1 << kind)
 			options->model_dir[kind] = library_model_dir(config, (enum model_kind)kind);
-	}
 }
 
 void library_options_free(struct engine_options *options)

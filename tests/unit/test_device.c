@@ -71,9 +71,11 @@ static void auto_falls_back_and_says_why(void **state)
 	assert_int_equal(c.device, DEVICE_CPU);
 	assert_false(c.fell_back);
 	assert_string_equal(c.note, "auto: going on with the CPU: device 0 is broken: mend it");
+	assert_true(c.expected);
 	/* With several, the first one's reason is told. */
 	assert_int_equal(choose(DEVICE_AUTO, 3, 0, false, &c, NULL), 0);
 	assert_non_null(strstr(c.note, "device 0 is broken"));
+	assert_false(c.expected);
 	/* A library that finds nothing wrong and yet sees no device. */
 	assert_int_equal(choose(DEVICE_AUTO, 0, 1, false, &c, NULL), 0);
 	assert_int_equal(c.device, DEVICE_CPU);
