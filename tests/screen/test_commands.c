@@ -226,6 +226,32 @@ static void a_switch_needs_no_value(void **state)
 	free(out);
 }
 
+/* ---------------------------------------------------------------- devices */
+
+static void devices_that_are_not_there(void **state)
+{
+	char *out, *err;
+
+	/* Nobody asked for a GPU: nothing to tell. */
+	assert_int_equal(RUN(NULL, &out, &err, "caption", blue), 0);
+	assert_string_equal(err, "");
+	free(out);
+	free(err);
+	assert_int_equal(RUN(NULL, &out, &err, "caption", "--device", "cuda:3", blue), 0);
+	assert_non_null(strstr(out, "mostly blue"));
+	assert_non_null(strstr(err, "cuda:3: going on with the CPU: "));
+	free(out);
+	free(err);
+	assert_int_equal(RUN("FORCE_CUDA=1", &out, &err, "caption", blue), 3);
+	assert_string_equal(out, "");
+	assert_non_null(strstr(err, "CUDA cannot be used, and force-cuda forbids the CPU: "));
+	free(out);
+	free(err);
+	assert_int_equal(RUN(NULL, NULL, &err, "caption", "--device", "gpu", blue), 2);
+	assert_non_null(strstr(err, "command line: device: \"gpu\" is not a device: auto, cpu, cuda or cuda:N"));
+	free(err);
+}
+
 /* ---------------------------------------------------------------- queue and log */
 
 static void a_full_queue_loses_nothing(void **state)
@@ -337,7 +363,8 @@ static void doctor_finds_what_is_wrong(void **state)
 
 	put("config", "bacth = 2\n", 10);
 	assert_int_equal(
-		RUN("FORCE_CUDA=1", &out, NULL, "doctor", "--json", "--cap", "900M", "--nli", "none", "--threads", "900", "--log", "/proc/no/log"), 1);
+		RUN("FORCE_CUDA=1", &out, NULL, "doctor", "--json", "--cap", "900M", "--nli", "none", "--threads", "900", "--log", "/proc/no/log"),
+		1);
 	check_is(out, "device", "fail: CUDA cannot be used, and force-cuda forbids the CPU: ");
 	check_is(out, "nli", "ok: not used");
 	check_is(out, "memory", "fail: weights 1000 MiB");
@@ -409,6 +436,7 @@ int main(void)
 		TEST(profiles_are_listed_and_taken),
 		TEST(profiles_that_are_not_there),
 		TEST(a_switch_needs_no_value),
+		TEST(devices_that_are_not_there),
 		TEST(a_full_queue_loses_nothing),
 		TEST(the_log_has_a_line_per_answer),
 		TEST(a_full_disk_under_the_log_is_told_once),
