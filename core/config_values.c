@@ -12,8 +12,8 @@
 #include "core/profile.h"
 
 /* The row's value in c, which is of that type. */
-#define SLOT(type, c, s)  ((type *)((char *)(c) + (s)->offset))
-#define VALUE(type, c, s) (*(const type *)((const char *)(c) + (s)->offset))
+#define SLOT(type, c, s)  ((type *)(void *)((char *)(c) + (s)->offset))
+#define VALUE(type, c, s) (*(const type *)(const void *)((const char *)(c) + (s)->offset))
 
 static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
 
