@@ -150,8 +150,7 @@ struct place lane_target(const struct lane *l)
 	return target;
 }
 
-/* While weights are read nothing but the end of all is a reason to stop. */
-static int check_stop(void *ctx)
+int lane_check_stop(void *ctx)
 {
 	struct engine *e = ((struct lane *)ctx)->engine;
 	int stop;
@@ -164,7 +163,7 @@ static int check_stop(void *ctx)
 
 static int move(struct lane *l, struct place target, struct error *err)
 {
-	struct model_control control = {.check = check_stop, .ctx = l};
+	struct model_control control = {.check = lane_check_stop, .ctx = l};
 	struct engine *e = l->engine;
 	bool resident;
 	int rc;
@@ -284,7 +283,7 @@ static void tune(struct lane *l)
 /* Down the ladder as long as there is no memory for it. NULL: not possible, see err. */
 static struct model *open_model(struct lane *l, struct place *place, struct error *err)
 {
-	struct model_control control = {.check = check_stop, .progress = tell_loading, .ctx = l};
+	struct model_control control = {.check = lane_check_stop, .progress = tell_loading, .ctx = l};
 	struct engine *e = l->engine;
 
 	for (;;) {

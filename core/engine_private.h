@@ -154,7 +154,8 @@ struct lane {
 
 	bool parked;        /* serves a trial, see engine_trial.c, as all that follows until displaced */
 	bool stays_evicted; /* it was, before */
-	struct place away;  /* where the trial put the model */
+	struct place away;  /* where the trial put the model, */
+	struct place back;  /* and where it goes afterwards */
 	bool displaced;     /* it stands there, though asked and device say otherwise */
 
 	struct steps_down down;
@@ -282,6 +283,7 @@ static inline double engine_now(void)
 /* ---- engine.c; with or without the mutex */
 void engine_emit(struct engine *e, struct event *event);
 void engine_note(struct engine *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Starts a thread that no signal disturbs; ends the program when there can be none. */
 void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 void engine_condition(pthread_cond_t *condition); /* on the monotonic clock */
 
@@ -307,10 +309,6 @@ void times_add(struct times *times, double ms);  /* the mutex is held */
 /* The most that is used on the lane's device from here on; without the mutex. */
 void meter_begin(struct lane *l);
 void meter_end(struct lane *l);
-
-int settings_check(const struct engine_settings *s, struct error *err);
-/* Starts a thread that no signal disturbs; ends the program when there can be none. */
-void engine_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* ---- engine_pictures.c; the mutex is held */
 void picture_list_append(struct picture_list *list, struct picture *p, size_t offset); /* offset: of the node within struct picture */
@@ -396,6 +394,8 @@ void lane_tell(struct lane *l); /* EV_SETTINGS */
 struct place lane_target(const struct lane *l);
 /* Brings the model there, down the ladder if it must. -1: it cannot run. */
 int lane_place(struct lane *l, struct error *err);
+/* struct model_control.check while weights are read: nothing but the end of all is a reason to stop. Without the mutex. */
+int lane_check_stop(void *lane);
 /* The weights as they stand now. */
 void lane_weigh(struct lane *l);
 
@@ -434,6 +434,8 @@ bool ladder_device_failed(struct lane *l, struct error *err);
 void trial_serve(struct lane *l);  /* parks until the trial is over; there is one, the mutex is held */
 void trial_leave(struct lane *l);  /* puts a displaced model back; no trial runs, the mutex is held */
 void trial_wake(struct engine *e); /* the engine stops; the mutex is held */
+/* The settings whose caps hold now: a trial's or the engine's own; the mutex is held. */
+const struct engine_settings *trial_caps(const struct engine *e);
 void trial_join(struct engine *e); /* the controlling thread, without the mutex */
 
 /* ---- engine_work.c; one step of work, the mutex held before and after; false: there is none */

@@ -76,7 +76,7 @@ void settings_cap(struct engine *e, int device)
 	pthread_mutex_lock(&e->lock);
 	library = e->library;
 	total = e->watch[device + 1].info.total;
-	cap = limit_cap(&e->settings, total);
+	cap = limit_cap(trial_caps(e), total);
 	pthread_mutex_unlock(&e->lock);
 	library->memory_set_cap(device, cap);
 	pthread_mutex_unlock(&e->account);

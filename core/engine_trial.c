@@ -30,7 +30,8 @@ struct trial {
 	int passes;
 	char **paths;
 	int n;
-	bool cancelled;         /* under the engine's mutex, as the next five */
+	bool cancelled;         /* under the engine's mutex, as the next six */
+	bool capped;            /* the caps are the trial's */
 	pthread_cond_t changed; /* a lane parked, a task is done, cancelled */
 	struct lane *lane;      /* is to do the task, or does it; NULL: none */
 	trial_task *task;
@@ -38,7 +39,6 @@ struct trial {
 	int rc;
 
 	int device[MODEL_KINDS];            /* known once the lanes are parked */
-	bool capped;                        /* the devices' caps are the trial's */
 	struct pixels *pictures[MODEL_NLI]; /* owned; [distinct], for CLIP and the captioner */
 	int distinct;
 	struct caption *captions; /* [batch] */
@@ -160,7 +160,10 @@ static int place(struct trial *t, struct lane *l, struct error *err)
 	bool resident = t->library->resident(l->model);
 
 	if (!l->displaced) {
-		l->away = (struct place){l->device, l->asked.precision};
+		l->away = l->back = (struct place){l->device, l->asked.precision};
+		/* It may have been refused what was asked. */
+		if (l->asked.precision != PRECISION_AUTO)
+			l->away.precision = l->back.precision = t->library->precision(l->model);
 		l->stays_evicted = !resident;
 		l->displaced = true;
 	}
@@ -234,6 +237,16 @@ static int run_batch(struct trial *t, struct lane *l, struct error *err)
 
 /* ---------------------------------------------------------------- the conductor */
 
+/* What the lane has found out about a wish holds for the trial, too. */
+static int device_for(const struct trial *t, const struct lane *l)
+{
+	int wish = t->settings.device[l->kind];
+
+	if (wish != l->wish && wish >= DEVICE_CPU)
+		return wish;
+	return t->engine->device_failed ? DEVICE_CPU : l->home;
+}
+
 static int wait_for_lanes(struct trial *t, struct error *err)
 {
 	struct engine *e = t->engine;
@@ -247,11 +260,8 @@ static int wait_for_lanes(struct trial *t, struct error *err)
 		if (!parked)
 			pthread_cond_wait(&t->changed, &e->lock);
 	}
-	for (int kind = 0; kind < MODEL_KINDS; kind++) {
-		int wish = t->settings.device[kind];
-
-		t->device[kind] = wish < DEVICE_CPU ? e->lane[kind].device : wish;
-	}
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
+		t->device[kind] = device_for(t, &e->lane[kind]);
 	pthread_mutex_unlock(&e->lock);
 	return parked ? 0 : fail_cancelled(err);
 }
@@ -282,17 +292,33 @@ static int have_done(struct trial *t, trial_task *task, struct error *err)
 	return rc;
 }
 
-static void set_caps(struct trial *t, const struct engine_settings *settings)
+static int check_devices(struct trial *t, struct error *err)
 {
-	for (int kind = 0; kind < MODEL_KINDS; kind++) {
-		struct memory_reading reading;
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
+		if (takes_part(t, kind) && t->library->usable(t->device[kind], err) < 0)
+			return -1;
+	return 0;
+}
 
+/* The caps of the trial's settings, or those of the engine's own again. */
+static void set_caps(struct trial *t, bool ours)
+{
+	struct engine *e = t->engine;
+
+	pthread_mutex_lock(&e->lock);
+	t->capped = ours;
+	pthread_mutex_unlock(&e->lock);
+	for (int kind = 0; kind < MODEL_KINDS; kind++) {
 		if (!takes_part(t, kind))
 			continue;
-		t->library->memory(t->device[kind], &reading);
-		t->library->memory_set_cap(t->device[kind], limit_cap(settings, reading.device_total));
+		status_watch(e, t->device[kind]);
+		settings_cap(e, t->device[kind]);
 	}
-	t->capped = true;
+}
+
+const struct engine_settings *trial_caps(const struct engine *e)
+{
+	return e->trial && e->trial->capped ? &e->trial->settings : &e->settings;
 }
 
 /* What is held before the runs, and what may be; nothing cached, so that no trial finds what another left. */
@@ -392,9 +418,9 @@ static void judge(struct trial *t)
 
 static int conduct(struct trial *t, struct error *err)
 {
-	if (load_pictures(t, err) < 0 || wait_for_lanes(t, err) < 0)
+	if (load_pictures(t, err) < 0 || wait_for_lanes(t, err) < 0 || check_devices(t, err) < 0)
 		return -1;
-	set_caps(t, &t->settings);
+	set_caps(t, true);
 	if (have_done(t, place, err) < 0)
 		return -1;
 	weigh(t);
@@ -452,9 +478,9 @@ static void *conductor_main(void *arg)
 	t->captions = xcalloc((size_t)t->settings.batch, sizeof *t->captions);
 	if (conduct(t, &err) < 0)
 		t->event.err = xmemdup(&err, sizeof err);
-	pthread_mutex_lock(&e->lock);
 	if (t->capped)
-		set_caps(t, &e->settings);
+		set_caps(t, false);
+	pthread_mutex_lock(&e->lock);
 	e->trial = NULL;
 	for (int kind = 0; kind < MODEL_KINDS; kind++)
 		pthread_cond_signal(&e->lane[kind].wake);
@@ -572,32 +598,34 @@ static void do_task(struct trial *t, struct lane *l)
 void trial_leave(struct lane *l)
 {
 	struct engine *e = l->engine;
-	struct model_control control = {.check = lane_check, .ctx = l};
+	struct model_control control = {.check = lane_check_stop, .ctx = l};
 	struct engine_settings settings = e->settings;
-	struct place home = {l->device, l->asked.precision};
+	struct place back = l->back, away = l->away;
+	bool evict = l->stays_evicted, resident;
 	struct error err;
-	bool resident;
 	int rc = 0;
 
 	l->displaced = false;
 	l->tuned = false;
 	pthread_mutex_unlock(&e->lock);
 	tune(e->library, &settings);
-	if (l->stays_evicted)
+	if (evict)
 		e->library->evict(l->model);
-	else if (l->away.device != home.device || l->away.precision != home.precision || !e->library->resident(l->model))
-		rc = e->library->place(l->model, home.device, home.precision, &control, &err);
-	e->library->memory_trim(l->away.device);
-	e->library->memory_reset_peak(home.device, PEAK_CHANGE);
+	else if (away.device != back.device || away.precision != back.precision || !e->library->resident(l->model))
+		rc = e->library->place(l->model, back.device, back.precision, &control, &err);
+	e->library->memory_trim(away.device);
 	resident = e->library->resident(l->model);
 	pthread_mutex_lock(&e->lock);
 	l->evicted = !resident;
-	if (!rc || e->stop)
-		return;
-	engine_note(e, "after a trial a model could not go back to where it was: %s", err.text);
-	l->device = l->away.device;
-	l->asked = l->away;
-	l->dirty = true;
+	e->peaks_begin = true;
+	if (rc < 0 && !e->stop) {
+		engine_note(e, "%s: could not go back to where it was before the trial: %s", lane_name[l->kind], err.text);
+		l->device = away.device;
+		l->asked = away;
+		l->dirty = true;
+	}
+	lane_weigh(l);
+	turn_room(e);
 }
 
 void trial_serve(struct lane *l)

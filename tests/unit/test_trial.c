@@ -645,6 +645,77 @@ static void test_it_cannot_go_back(void **state)
 	assert_int_equal(bench.best[1], 0);
 }
 
+/* Ordinary work was refused bf16: a trial and its end are no reason to ask again. */
+static void test_what_was_refused_is_not_asked_again(void **state)
+{
+	struct engine_settings s;
+	struct engine_trial t;
+	struct error err;
+	int notes;
+
+	start();
+	fake_lock();
+	fake.fail_place[MODEL_CAPTION] = true;
+	fake_unlock();
+	s = engine_get_settings(bench.engine);
+	s.precision[MODEL_CAPTION] = PRECISION_BF16;
+	assert_int_equal(engine_set_settings(bench.engine, &s, &err), 0);
+	bench_await(&bench, EV_NOTE, 1);
+	notes = bench.count[EV_NOTE];
+	t = trial_of(2);
+	run(&t);
+	assert_int_equal(bench.trial_err.code, E_MODEL);
+	t.settings.precision[MODEL_CAPTION] = PRECISION_FP32; /* as it stands */
+	run(&t);
+	assert_null(bench.trial.err);
+	bench_submit(&bench, 1, ENGINE_BACKGROUND, ENGINE_ANSWERS);
+	bench_await(&bench, EV_RANKING, 1);
+	assert_int_equal(bench.count[EV_NOTE], notes);
+}
+
+static int64_t used(void)
+{
+	struct memory_reading reading;
+
+	fake_library.memory(DEVICE_CPU, &reading);
+	return reading.used;
+}
+
+/* What the ladder gave up comes back for a trial, and goes again. */
+static void test_an_evicted_model_takes_part(void **state)
+{
+	struct engine_settings s;
+	struct engine_status status;
+	struct engine_trial t;
+	struct error err;
+	double until = now() + 20;
+	bool evicted = false;
+	int64_t before;
+
+	start();
+	check_ordinary();
+	s = engine_get_settings(bench.engine);
+	s.cap = 500 * mib; /* less than all of them in bf16 */
+	assert_int_equal(engine_set_settings(bench.engine, &s, &err), 0);
+	while (!evicted && now() < until) {
+		engine_status(bench.engine, &status);
+		for (int i = 0; i < MODEL_KINDS; i++)
+			evicted = evicted || status.lane[i].evicted;
+	}
+	assert_true(evicted);
+	while (used() > s.cap && now() < until)
+		bench_take(&bench);
+	before = used();
+	t = trial_of(2);
+	t.settings.cap = 0;
+	run(&t);
+	assert_null(bench.trial.err);
+	assert_int_equal(bench.trial.trial.held, weights);
+	while (used() != before && now() < until)
+		bench_take(&bench);
+	assert_int_equal(used(), before);
+}
+
 static void test_a_precision_that_is_not_possible(void **state)
 {
 	struct engine_trial t;
@@ -759,6 +830,8 @@ int main(void)
 		TEST(test_cancel_anywhere),
 		TEST(test_destroyed_in_the_midst),
 		TEST(test_it_cannot_go_back),
+		TEST(test_what_was_refused_is_not_asked_again),
+		TEST(test_an_evicted_model_takes_part),
 		TEST(test_a_precision_that_is_not_possible),
 		TEST(test_pictures_that_cannot_be_read),
 		TEST(test_what_is_refused),
