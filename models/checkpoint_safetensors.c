@@ -149,7 +149,8 @@ static int layout_check(const struct checkpoint_file *f, struct checkpoint_entry
 {
 	int64_t at = data, have = (int64_t)f->size;
 
-	qsort(e, (size_t)n, sizeof *e, compare_place);
+	if (n > 0)
+		qsort(e, (size_t)n, sizeof *e, compare_place);
 	for (int i = 0; i < n; i++) {
 		if (e[i].begin < at)
 			return fail(err, E_FORMAT, "%s: %s overlaps %s", f->path, e[i].tensor.name, e[i - 1].tensor.name);
