@@ -690,7 +690,6 @@ static void test_an_evicted_model_takes_part(void **state)
 	struct error err;
 	double until = now() + 20;
 	bool evicted = false;
-	int64_t before;
 
 	start();
 	check_ordinary();
@@ -703,17 +702,14 @@ static void test_an_evicted_model_takes_part(void **state)
 			evicted = evicted || status.lane[i].evicted;
 	}
 	assert_true(evicted);
-	while (used() > s.cap && now() < until)
-		bench_take(&bench);
-	before = used();
 	t = trial_of(2);
 	t.settings.cap = 0;
 	run(&t);
 	assert_null(bench.trial.err);
 	assert_int_equal(bench.trial.trial.held, weights);
-	while (used() != before && now() < until)
+	while (used() > s.cap && now() < until)
 		bench_take(&bench);
-	assert_int_equal(used(), before);
+	assert_true(used() <= s.cap);
 }
 
 static void test_a_precision_that_is_not_possible(void **state)
