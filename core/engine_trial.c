@@ -45,8 +45,9 @@ struct trial {
 	char **hypotheses;        /* owned; [labels] */
 	int labels;
 	const struct model_library *library;
-	struct event event; /* the result */
-	double seconds[MODEL_KINDS];
+	struct event event;                           /* the result */
+	double *seconds[MODEL_KINDS];                 /* owned; [passes], of each timed one */
+	int pass;                                     /* that runs; -1: the first, which tells whether it fits */
 	int64_t held[MODEL_KINDS], peak[MODEL_KINDS]; /* of the model's device before and during its run */
 	int64_t limit[MODEL_KINDS];                   /* what cap and reserve leave on the model's device */
 };
@@ -222,11 +223,13 @@ static int run_batch(struct trial *t, struct lane *l, struct error *err)
 {
 	int device = t->device[l->kind], rc;
 	struct memory_reading reading;
-	double begin = engine_now();
+	double begin;
 
 	t->library->memory_reset_peak(device, PEAK_BATCH);
+	begin = engine_now();
 	rc = (l->kind == MODEL_NLI ? run_pairs : run_pictures)(t, l, err);
-	t->seconds[l->kind] += engine_now() - begin;
+	if (t->pass >= 0)
+		t->seconds[l->kind][t->pass] = engine_now() - begin;
 	t->library->memory(device, &reading);
 	if (t->peak[l->kind] < reading.peak[PEAK_BATCH])
 		t->peak[l->kind] = reading.peak[PEAK_BATCH];
@@ -389,6 +392,20 @@ static int main_device(const struct trial *t)
 	return best;
 }
 
+static int compare(const void *pa, const void *pb)
+{
+	double a = *(const double *)pa, b = *(const double *)pb;
+
+	return (a > b) - (a < b);
+}
+
+/* What else runs on the machine makes some passes longer, none shorter. */
+static double median(double *seconds, int n)
+{
+	qsort(seconds, (size_t)n, sizeof *seconds, compare);
+	return n % 2 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2;
+}
+
 static void judge(struct trial *t)
 {
 	struct engine *e = t->engine;
@@ -410,7 +427,7 @@ static void judge(struct trial *t)
 		if (info->image_size)
 			t->event.trial.image_size = kind == MODEL_CAPTION && t->settings.image_size ? t->settings.image_size : info->image_size;
 		if (t->passes)
-			t->event.trial.ms[kind] = 1e3 * t->seconds[kind] / t->passes / t->settings.batch;
+			t->event.trial.ms[kind] = 1e3 * median(t->seconds[kind], t->passes) / t->settings.batch;
 		ms += t->event.trial.ms[kind];
 	}
 	t->event.trial.images_per_s = ms > 0 ? 1e3 / ms : 0;
@@ -424,14 +441,9 @@ static int conduct(struct trial *t, struct error *err)
 	if (have_done(t, place, err) < 0)
 		return -1;
 	weigh(t);
-	if (have_done(t, run_batch, err) < 0 || check_reserve(t, err) < 0)
-		return -1;
-	memset(t->seconds, 0, sizeof t->seconds);
-	for (int i = 0; i < t->passes; i++)
-		if (have_done(t, run_batch, err) < 0)
+	for (t->pass = -1; t->pass < t->passes; t->pass++)
+		if (have_done(t, run_batch, err) < 0 || check_reserve(t, err) < 0)
 			return -1;
-	if (check_reserve(t, err) < 0)
-		return -1;
 	judge(t);
 	return 0;
 }
@@ -457,6 +469,8 @@ static void trial_free(struct trial *t)
 			free(t->pictures[kind][i].data);
 		free(t->pictures[kind]);
 	}
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
+		free(t->seconds[kind]);
 	for (int i = 0; i < t->labels; i++)
 		free(t->hypotheses[i]);
 	for (int i = 0; i < t->n; i++)
@@ -476,6 +490,8 @@ static void *conductor_main(void *arg)
 
 	read_labels(t);
 	t->captions = xcalloc((size_t)t->settings.batch, sizeof *t->captions);
+	for (int kind = 0; kind < MODEL_KINDS; kind++)
+		t->seconds[kind] = xcalloc((size_t)t->passes, sizeof *t->seconds[kind]);
 	if (conduct(t, &err) < 0)
 		t->event.err = xmemdup(&err, sizeof err);
 	if (t->capped)

@@ -105,8 +105,8 @@ struct event {
 			int image_size;
 			int64_t peak;           /* bytes, the most that tensors held */
 			int64_t held;           /* before and after a run: weights and what else stays */
-			double images_per_s;    /* all models one after the other; 0 without timed passes */
-			double ms[MODEL_KINDS]; /* per picture */
+			double images_per_s;    /* all models one after the other, by ms; 0 without timed passes */
+			double ms[MODEL_KINDS]; /* per picture, of the median pass */
 			int passes;
 		} trial;
 		char *note; /* owned */
