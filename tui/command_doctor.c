@@ -65,6 +65,17 @@ static int64_t weights_of(const struct model_info *info, enum precision precisio
 	}
 }
 
+static int inspect(const struct model_library *library, const char *dir, enum model_kind kind, struct model_info *out, struct error *err)
+{
+	if (!dir)
+		return fail(err, E_MODEL, "the bundled model is not there");
+	if (!library)
+		return fail(err, E_MODEL, "%s: cannot be read without libtorch", dir);
+	if (library->inspect(dir, out, err) < 0)
+		return -1;
+	return out->kind == kind ? 0 : fail(err, E_MODEL, "%s: another kind of model (%s)", dir, out->architecture);
+}
+
 static void ask_models(const struct config *c, const struct model_library *library, struct doctor_facts *f)
 {
 	for (int kind = 0; kind < MODEL_KINDS; kind++) {
@@ -75,14 +86,8 @@ static void ask_models(const struct config *c, const struct model_library *libra
 		m->used = dir || !c->model_dir[kind];
 		if (dir)
 			utf8_escape(dir, strlen(dir), m->dir, sizeof m->dir);
-		if (!dir && m->used)
-			snprintf(m->error, sizeof m->error, "the bundled model is not there");
-		else if (dir && !library)
-			snprintf(m->error, sizeof m->error, "%s: cannot be read without libtorch", m->dir);
-		else if (dir && library->inspect(dir, &m->info, &err) < 0)
+		if (m->used && inspect(library, dir, (enum model_kind)kind, &m->info, &err) < 0)
 			snprintf(m->error, sizeof m->error, "%s", err.text);
-		else if (dir && m->info.kind != (enum model_kind)kind)
-			snprintf(m->error, sizeof m->error, "%s: another kind of model (%s)", m->dir, m->info.architecture);
 		m->weights = weights_of(&m->info, c->settings.precision[kind]);
 		free(dir);
 	}
