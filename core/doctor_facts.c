@@ -118,7 +118,8 @@ struct driver_facts driver_probe(double seconds)
 
 bool doctor_blas_file(char *out, size_t size)
 {
-	static const char *const names[] = {"libmkl", "libopenblas", "libblis", "libblas"};
+	/* Several may be loaded. Debian's libtorch calls the one named libblas, whichever that is; LAPACK may bring another. */
+	static const char *const names[] = {"libmkl", "libblas", "libopenblas", "libblis"};
 	FILE *f = fopen("/proc/self/maps", "re");
 	char line[4500];
 	size_t best = sizeof names / sizeof *names;
