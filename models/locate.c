@@ -1,0 +1,486 @@
+/* locate.c - see locate.h. */
+#include "models/locate.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+enum { NAME_MOST = 200, COMMIT_MOST = 100, ROOTS = 4 };
+
+/* ---- where the caches are */
+
+/* A path from the environment, with ~ and $NAME at its beginning spelled out, as the tools themselves do. NULL if unset or empty. */
+static char *from_environment(const char *variable)
+{
+	const char *value = getenv(variable), *rest, *begin = NULL;
+	char *name;
+
+	if (!value || !*value)
+		return NULL;
+	if (value[0] == '~' && (value[1] == '/' || value[1] == '\0')) {
+		begin = getenv("HOME");
+		rest = value + 1;
+	} else if (value[0] == '$') {
+		size_t brace = value[1] == '{', n = strcspn(value + 1 + brace, brace ? "}" : "/");
+
+		name = xstrndup(value + 1 + brace, n);
+		begin = getenv(name);
+		free(name);
+		rest = value + 1 + brace + n + (brace && value[1 + brace + n] == '}');
+	}
+	return begin ? xasprintf("%s%s", begin, rest) : xstrdup(value);
+}
+
+static char *below(char *folder, const char *rest)
+{
+	char *path = folder ? xasprintf("%s/%s", folder, rest) : NULL;
+
+	free(folder);
+	return path;
+}
+
+static char *hugging_face_root(void)
+{
+	char *root = from_environment("HF_HUB_CACHE");
+
+	if (!root)
+		root = from_environment("HUGGINGFACE_HUB_CACHE");
+	if (!root)
+		root = below(from_environment("HF_HOME"), "hub");
+	if (!root)
+		root = below(from_environment("XDG_CACHE_HOME"), "huggingface/hub");
+	if (!root)
+		root = below(from_environment("HOME"), ".cache/huggingface/hub");
+	return root;
+}
+
+/* roots[ROOTS]: those there are, NULL behind. free_roots. */
+static void hugging_face_roots(char **roots)
+{
+	int n = 0;
+
+	memset(roots, 0, ROOTS * sizeof *roots);
+	if ((roots[n] = hugging_face_root()))
+		n++;
+	roots[n] = from_environment("TRANSFORMERS_CACHE");
+}
+
+/* Older and newer versions of its tools disagree on what stands between the root and the owners. */
+static void modelscope_roots(char **roots)
+{
+	char *root = from_environment("MODELSCOPE_CACHE");
+
+	memset(roots, 0, ROOTS * sizeof *roots);
+	if (!root && !(root = below(from_environment("HOME"), ".cache/modelscope/hub")))
+		return;
+	roots[0] = xasprintf("%s/models", root);
+	roots[1] = xasprintf("%s/hub/models", root);
+	roots[2] = xasprintf("%s/hub", root);
+	roots[3] = root;
+}
+
+static void openai_roots(char **roots)
+{
+	memset(roots, 0, ROOTS * sizeof *roots);
+	roots[0] = below(from_environment("HOME"), ".cache/clip");
+}
+
+static void free_roots(char **roots)
+{
+	for (int i = 0; i < ROOTS; i++)
+		free(roots[i]);
+}
+
+/* ---- names */
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A part of a name as both hubs allow it: cannot lead out of a folder. */
+static bool is_part(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("-_.", text[i]))
+			return false;
+	return n > 0 && text[0] != '.' && text[0] != '-';
+}
+
+/* OWNER/NAME, or NAME alone. */
+static bool is_name(const char *name)
+{
+	const char *slash = strchr(name, '/');
+
+	if (strlen(name) > NAME_MOST)
+		return false;
+	if (!slash)
+		return is_part(name, strlen(name));
+	return is_part(name, (size_t)(slash - name)) && is_part(slash + 1, strlen(slash + 1));
+}
+
+/* text with each `from` turned into `to`. */
+static char *replaced(const char *text, const char *from, const char *to)
+{
+	struct buffer b = {0};
+	const char *next;
+
+	for (; (next = strstr(text, from)); text = next + strlen(from)) {
+		buffer_add(&b, text, (size_t)(next - text));
+		buffer_puts(&b, to);
+	}
+	buffer_puts(&b, text);
+	return b.text;
+}
+
+/* ---- a repository in Hugging Face's cache */
+
+/* The first line of refs/main; NULL if there is none. */
+static char *read_commit(const char *repository)
+{
+	char *path = xasprintf("%s/refs/main", repository), line[COMMIT_MOST + 2] = "";
+	FILE *f = fopen(path, "re");
+	bool read = f && fgets(line, sizeof line, f);
+	size_t n;
+
+	if (f)
+		fclose(f);
+	free(path);
+	n = strcspn(line, "\r\n \t");
+	return read && n <= COMMIT_MOST && is_part(line, n) ? xstrndup(line, n) : NULL;
+}
+
+/* The only folder in snapshots; NULL if there are none or several. */
+static char *only_snapshot(const char *repository)
+{
+	char *path = xasprintf("%s/snapshots", repository), *found = NULL;
+	DIR *d = opendir(path);
+	struct dirent *entry;
+	int n = 0;
+
+	while (d && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		free(found);
+		found = xstrdup(entry->d_name);
+		n++;
+	}
+	if (d)
+		closedir(d);
+	free(path);
+	if (n == 1)
+		return found;
+	free(found);
+	return NULL;
+}
+
+static bool matters(const char *file)
+{
+	static const char *const endings[] = {".json", ".txt", ".safetensors", ".bin", ".pt", ".pth", ".model", ".gz"};
+	size_t n = strlen(file);
+
+	for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+		size_t m = strlen(endings[i]);
+
+		if (n > m && strcmp(file + n - m, endings[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A link to nothing among the files that a model is made of. */
+static int check_links(const char *folder, struct error *err)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+	int rc = 0;
+
+	while (d && rc == 0 && (entry = readdir(d))) {
+		char *path = xasprintf("%s/%s", folder, entry->d_name), target[PATH_MAX];
+		struct stat st;
+		ssize_t n;
+
+		if (matters(entry->d_name) && stat(path, &st) != 0 && (n = readlink(path, target, sizeof target - 1)) > 0) {
+			target[n] = '\0';
+			rc = fail(err, E_MODEL,
+				  "%s: a link to %s, which is not there: a download that was interrupted or cleaned up; download the file again",
+				  path, target);
+		}
+		free(path);
+	}
+	if (d)
+		closedir(d);
+	return rc;
+}
+
+static int open_repository(const char *repository, char **path, struct error *err)
+{
+	char *named = read_commit(repository), *commit = named ? named : only_snapshot(repository);
+	int rc = -1;
+
+	*path = commit ? xasprintf("%s/snapshots/%s", repository, commit) : NULL;
+	if (!commit)
+		fail(err, E_MODEL, "%s: neither refs/main nor a single snapshot says which version is meant; download the model again", repository);
+	else if (!is_folder(*path))
+		fail(err, E_MODEL, "%s: refs/main names version %s, which is not there: a download that was interrupted; download the model again",
+		     repository, commit);
+	else
+		rc = check_links(*path, err);
+	free(commit);
+	if (rc < 0) {
+		free(*path);
+		*path = NULL;
+	}
+	return rc;
+}
+
+/* ---- looking a name up: 1 found, 0 not there, -1 there but broken */
+
+static int look_in_hugging_face(const char *name, char **path, struct buffer *looked, struct error *err)
+{
+	char *roots[ROOTS], *dashed = replaced(name, "/", "--");
+	int rc = 0;
+
+	hugging_face_roots(roots);
+	for (int i = 0; i < ROOTS && roots[i] && rc == 0; i++) {
+		char *repository = xasprintf("%s/models--%s", roots[i], dashed);
+
+		if (is_folder(repository))
+			rc = open_repository(repository, path, err) < 0 ? -1 : 1;
+		buffer_printf(looked, "%s%s", looked->length ? ", " : "", repository);
+		free(repository);
+	}
+	free_roots(roots);
+	free(dashed);
+	return rc;
+}
+
+static int look_in_modelscope(const char *name, char **path, struct buffer *looked)
+{
+	char *roots[ROOTS], *folder = replaced(name, ".", "___");
+	const char *spellings[] = {folder, name};
+	int rc = 0;
+
+	modelscope_roots(roots);
+	for (int i = 0; i < ROOTS && roots[i] && rc == 0; i++)
+		for (size_t k = 0; k < 2 && rc == 0; k++) {
+			*path = xasprintf("%s/%s", roots[i], spellings[k]);
+			rc = strchr(name, '/') && is_folder(*path);
+			if (rc)
+				continue;
+			free(*path);
+			*path = NULL;
+		}
+	if (roots[3])
+		buffer_printf(looked, "%s%s/[models/]%s", looked->length ? ", " : "", roots[3], folder);
+	free_roots(roots);
+	free(folder);
+	return rc;
+}
+
+static int look_in_openai(const char *name, char **path, struct buffer *looked)
+{
+	char *roots[ROOTS], *dashed = replaced(name, "/", "-");
+	int rc = 0;
+
+	openai_roots(roots);
+	if (roots[0]) {
+		*path = xasprintf("%s/%s.pt", roots[0], dashed);
+		rc = access(*path, F_OK) == 0;
+		if (!rc) {
+			buffer_printf(looked, "%s%s", looked->length ? ", " : "", *path);
+			free(*path);
+			*path = NULL;
+		}
+	}
+	free_roots(roots);
+	free(dashed);
+	return rc;
+}
+
+/* A name that is no path: the text says why it was not found. */
+static int look_in_caches(const char *name, char **path, struct error *err)
+{
+	struct buffer looked = {0};
+	int rc = look_in_hugging_face(name, path, &looked, err);
+
+	if (rc == 0)
+		rc = look_in_modelscope(name, path, &looked);
+	if (rc == 0)
+		rc = look_in_openai(name, path, &looked);
+	if (rc == 0)
+		fail(err, E_MODEL, "%s: neither a folder or file here nor a model in a cache; looked at %s", name,
+		     looked.length ? looked.text : "nothing, as HOME is not set");
+	buffer_free(&looked);
+	return rc > 0 ? 0 : -1;
+}
+
+int locate_model(const char *name, char **path, struct error *err)
+{
+	struct stat st;
+	char target[PATH_MAX];
+	int why;
+	ssize_t n;
+
+	*path = NULL;
+	if (stat(name, &st) == 0) {
+		*path = xstrdup(name);
+		return 0;
+	}
+	why = errno;
+	if ((n = readlink(name, target, sizeof target - 1)) > 0) {
+		target[n] = '\0';
+		return fail(err, E_IO, "%s: a link to %s, which is not there", name, target);
+	}
+	if (!is_name(name))
+		return fail(err, E_IO, "%s: %s", name, strerror(why));
+	return look_in_caches(name, path, err);
+}
+
+/* ---- all there is */
+
+struct listing {
+	struct located *at;
+	int n;
+};
+
+static int64_t folder_bytes(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+	int64_t bytes = 0;
+
+	while (d && (entry = readdir(d))) {
+		char *path = xasprintf("%s/%s", folder, entry->d_name);
+		struct stat st;
+
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			bytes += st.st_size;
+		free(path);
+	}
+	if (d)
+		closedir(d);
+	return bytes;
+}
+
+/* Takes name over, and looks it up as a user would. Passes over what is no name, and names that stand there already. */
+static void add_found(struct listing *l, char *name, const char *source)
+{
+	struct located found = {.name = name, .source = source};
+	struct error err = {0};
+	struct stat st;
+	bool known = !is_name(name);
+
+	for (int i = 0; i < l->n; i++)
+		known |= strcmp(l->at[i].name, name) == 0;
+	if (known) {
+		free(name);
+		return;
+	}
+	if (look_in_caches(name, &found.path, &err) < 0)
+		found.problem = xstrdup(err.text);
+	else if (stat(found.path, &st) == 0)
+		found.bytes = S_ISDIR(st.st_mode) ? folder_bytes(found.path) : st.st_size;
+	l->at = xrealloc(l->at, (size_t)l->n + 1, sizeof *l->at);
+	l->at[l->n++] = found;
+}
+
+static void each_entry(const char *folder, void (*take)(struct listing *l, const char *folder, const char *entry), struct listing *l)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			take(l, folder, entry->d_name);
+	if (d)
+		closedir(d);
+}
+
+static void take_repository(struct listing *l, const char *folder, const char *entry)
+{
+	const char *dashes;
+
+	if (strncmp(entry, "models--", 8) != 0)
+		return;
+	entry += 8;
+	dashes = strstr(entry, "--");
+	add_found(l, dashes ? xasprintf("%.*s/%s", (int)(dashes - entry), entry, dashes + 2) : xstrdup(entry), "Hugging Face");
+}
+
+/* A folder below an owner's that holds a model. */
+static void take_named(struct listing *l, const char *folder, const char *entry)
+{
+	char *config = xasprintf("%s/%s/config.json", folder, entry), *other = xasprintf("%s/%s/configuration.json", folder, entry);
+	char *whole = xasprintf("%s/%s", strrchr(folder, '/') + 1, entry);
+
+	if (access(config, F_OK) == 0 || access(other, F_OK) == 0)
+		add_found(l, replaced(whole, "___", "."), "ModelScope");
+	free(whole);
+	free(other);
+	free(config);
+}
+
+static void take_owner(struct listing *l, const char *folder, const char *entry)
+{
+	char *path = xasprintf("%s/%s", folder, entry);
+
+	each_entry(path, take_named, l);
+	free(path);
+}
+
+static void take_saved(struct listing *l, const char *folder, const char *entry)
+{
+	size_t n = strlen(entry);
+
+	if (n > 3 && strcmp(entry + n - 3, ".pt") == 0)
+		add_found(l, xstrndup(entry, n - 3), "OpenAI");
+}
+
+static int compare_located(const void *a, const void *b)
+{
+	return strcmp(((const struct located *)a)->name, ((const struct located *)b)->name);
+}
+
+int locate_list(struct located **list)
+{
+	static const struct {
+		void (*roots)(char **roots);
+		void (*take)(struct listing *l, const char *folder, const char *entry);
+	} caches[] = {{hugging_face_roots, take_repository}, {modelscope_roots, take_owner}, {openai_roots, take_saved}};
+	struct listing l = {0};
+
+	for (size_t i = 0; i < sizeof caches / sizeof caches[0]; i++) {
+		char *roots[ROOTS];
+
+		caches[i].roots(roots);
+		for (int k = 0; k < ROOTS && roots[k]; k++)
+			each_entry(roots[k], caches[i].take, &l);
+		free_roots(roots);
+	}
+	if (l.n > 0)
+		qsort(l.at, (size_t)l.n, sizeof *l.at, compare_located);
+	*list = l.at;
+	return l.n;
+}
+
+void locate_free(struct located *list, int n)
+{
+	for (int i = 0; i < n; i++) {
+		free(list[i].name);
+		free(list[i].path);
+		free(list[i].problem);
+	}
+	free(list);
+}
