@@ -89,9 +89,7 @@ static char *find_in_folder(const char *dir, struct error *err)
 			fail(err, E_MODEL, "%s: several files of weights in it (%s); give the path of the one that is meant", dir, names.text);
 		else
 			fail(err, E_MODEL,
-			     "%s: no weights in this folder: neither model.safetensors nor pytorch_model.bin, an index of either, open_clip's, or a "
-			     ".pt",
-			     dir);
+			     "%s: no model.safetensors in this folder, nor pytorch_model.bin, an index of either, open_clip's, or a .pt", dir);
 		free(path);
 		path = NULL;
 	}

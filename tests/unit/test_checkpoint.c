@@ -278,7 +278,7 @@ static void forget(const char *name)
 static void test_folder(void **state)
 {
 	unlink(path);
-	refuses_path(folder, E_MODEL, "no weights in this folder");
+	refuses_path(folder, E_MODEL, "no model.safetensors in this folder");
 	refuses_path(path, E_IO, strerror(ENOENT));
 	touch("x.pt");
 	touch("open_clip_pytorch_model.bin");

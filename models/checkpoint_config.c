@@ -1,0 +1,230 @@
+/* checkpoint_config.c - see checkpoint_config.h. */
+#include "models/checkpoint_config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/mem.h"
+#include "models/checkpoint.h"
+#include "models/json.h"
+
+enum { HEAD_WIDTH = 64, MAX_LAYERS = 256 };
+
+struct sizes {
+	int64_t hidden, intermediate, layers, heads;
+	const char *activation;
+};
+
+struct shapes {
+	struct sizes vision, text;
+	int64_t patch, image, vocabulary, context, projection;
+};
+
+/* ---- from the weights */
+
+/* Size d of a tensor; 0 if there is no such tensor or dimension. */
+static int64_t size_of(const struct checkpoint *c, const char *name, int d)
+{
+	const struct checkpoint_tensor *t = checkpoint_find(c, name);
+
+	return t && d < t->ndim ? t->shape[d] : 0;
+}
+
+static void measure_tower(const struct checkpoint *c, const char *tower, struct sizes *out)
+{
+	char *name = xasprintf("%s.encoder.layers.0.mlp.fc1.weight", tower);
+
+	out->intermediate = size_of(c, name, 0);
+	out->hidden = size_of(c, name, 1);
+	while (out->layers < MAX_LAYERS && size_of(c, name, 0) > 0) {
+		free(name);
+		name = xasprintf("%s.encoder.layers.%d.mlp.fc1.weight", tower, (int)++out->layers);
+	}
+	free(name);
+	out->heads = out->hidden / HEAD_WIDTH;
+}
+
+static int measure(const struct checkpoint *c, struct shapes *out, struct error *err)
+{
+	int64_t rows = size_of(c, "vision_model.embeddings.position_embedding.weight", 0), grid = (int64_t)sqrt(rows > 1 ? (double)(rows - 1) : 0);
+
+	measure_tower(c, "vision_model", &out->vision);
+	measure_tower(c, "text_model", &out->text);
+	out->patch = size_of(c, "vision_model.embeddings.patch_embedding.weight", 3);
+	out->image = out->patch * grid;
+	out->vocabulary = size_of(c, "text_model.embeddings.token_embedding.weight", 0);
+	out->context = size_of(c, "text_model.embeddings.position_embedding.weight", 0);
+	out->projection = size_of(c, "text_projection.weight", 0);
+	if (out->vision.layers == 0 || out->text.layers == 0 || out->patch == 0 || out->projection == 0 || out->vocabulary == 0)
+		return fail(err, E_MODEL, "%s: not all of a CLIP: a tower or a projection is missing", checkpoint_path(c));
+	if (grid * grid + 1 != rows)
+		return fail(err, E_MODEL, "%s: a CLIP for pictures that are not square (%jd positions)", checkpoint_path(c), (intmax_t)rows);
+	return 0;
+}
+
+/* ---- from open_clip_config.json */
+
+/* What changes the network, with the only value that is no change. */
+static int refuse_variants(const char *file, const json_t *config, struct error *err)
+{
+	static const struct {
+		const char *key, *plain;
+	} variants[] = {
+		{"multimodal_cfg", NULL},
+		{"init_logit_bias", NULL},
+		{"vision_cfg.timm_model_name", NULL},
+		{"vision_cfg.attentional_pool", NULL},
+		{"vision_cfg.no_ln_pre", NULL},
+		{"vision_cfg.ls_init_value", NULL},
+		{"vision_cfg.final_ln_after_pool", NULL},
+		{"vision_cfg.global_average_pool", NULL},
+		{"vision_cfg.input_patchnorm", NULL},
+		{"vision_cfg.norm_kwargs", NULL},
+		{"vision_cfg.act_kwargs", NULL},
+		{"vision_cfg.pos_embed_type", "learnable"},
+		{"vision_cfg.pool_type", "tok"},
+		{"text_cfg.hf_model_name", NULL},
+		{"text_cfg.embed_cls", NULL},
+		{"text_cfg.ls_init_value", NULL},
+		{"text_cfg.no_causal_mask", NULL},
+		{"text_cfg.norm_kwargs", NULL},
+		{"text_cfg.act_kwargs", NULL},
+		{"text_cfg.proj_bias", NULL},
+		{"text_cfg.pool_type", "argmax"},
+		{"text_cfg.proj_type", "linear"},
+	};
+
+	for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+		const json_t *v = json_find(config, variants[i].key);
+		const char *text = json_string_value(v);
+
+		if (!v || json_is_false(v) || (text && variants[i].plain && strcmp(text, variants[i].plain) == 0))
+			continue;
+		return fail(err, E_MODEL, "%s: %s asks for a network that is not supported here; Hugging Face's files of it may be", file,
+			    variants[i].key);
+	}
+	return 0;
+}
+
+/* A size that the file names must be that of the weights. */
+static int same_size(struct json_reader *r, const json_t *config, const char *key, int64_t size)
+{
+	long said = json_int(r, config, key, (long)size, 0, 1 << 24);
+
+	if (r->failed)
+		return -1;
+	if (said != size)
+		return fail(r->err, E_MODEL, "%s: %s is %ld, but the weights are of %jd; they do not belong together", r->file, key, said,
+			    (intmax_t)size);
+	return 0;
+}
+
+static int read_open_clip(const char *file, const json_t *config, struct shapes *s, struct error *err)
+{
+	struct json_reader r = {.file = file, .err = err};
+
+	if (refuse_variants(file, config, err) < 0)
+		return -1;
+	s->vision.activation = s->text.activation = json_flag(&r, config, "quick_gelu", false) ? "quick_gelu" : "gelu";
+	s->vision.heads = s->vision.hidden / json_int(&r, config, "vision_cfg.head_width", HEAD_WIDTH, 1, 1 << 16);
+	s->text.heads = json_int(&r, config, "text_cfg.heads", (long)s->text.heads, 1, 1 << 16);
+	if (same_size(&r, config, "embed_dim", s->projection) < 0 || same_size(&r, config, "vision_cfg.image_size", s->image) < 0 ||
+	    same_size(&r, config, "vision_cfg.patch_size", s->patch) < 0 || same_size(&r, config, "vision_cfg.layers", s->vision.layers) < 0 ||
+	    same_size(&r, config, "vision_cfg.width", s->vision.hidden) < 0 || same_size(&r, config, "text_cfg.layers", s->text.layers) < 0 ||
+	    same_size(&r, config, "text_cfg.width", s->text.hidden) < 0 || same_size(&r, config, "text_cfg.context_length", s->context) < 0)
+		return -1;
+	return 0;
+}
+
+/* The folder's open_clip_config.json: 1 when there is one that has been read, 0 when there is none. */
+static int find_open_clip(const char *path, struct shapes *s, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *file = xasprintf("%.*sopen_clip_config.json", slash ? (int)(slash + 1 - path) : 0, path);
+	struct stat st;
+	json_t *root;
+	int rc = 0;
+
+	if (stat(file, &st) == 0) {
+		root = json_read(file, JSON_LIMIT, err);
+		rc = !root ? -1 : json_is_object(json_find(root, "model_cfg")) ? 1 : fail(err, E_FORMAT, "%s: no \"model_cfg\" in it", file);
+		if (rc > 0 && read_open_clip(file, json_find(root, "model_cfg"), s, err) < 0)
+			rc = -1;
+		json_decref(root);
+	}
+	free(file);
+	return rc;
+}
+
+/* ---- the whole */
+
+static int settle_activation(const struct checkpoint *c, const json_t *given, struct shapes *s, struct error *err)
+{
+	const char *said = json_string_value(json_find(given, "hidden_act"));
+	int found = find_open_clip(checkpoint_path(c), s, err);
+
+	if (found < 0)
+		return -1;
+	if (said)
+		s->vision.activation = s->text.activation = said;
+	else if (!found && checkpoint_naming(c) == CKPT_NAMED_TRAINING)
+		return fail(
+			err, E_MODEL,
+			"%s: a training checkpoint, which does not say whether its network uses gelu or quick_gelu; put the open_clip_config.json "
+			"of its model beside it",
+			checkpoint_path(c));
+	else if (!found)
+		s->vision.activation = s->text.activation = "quick_gelu";
+	return 0;
+}
+
+static json_t *tower_json(const struct sizes *t)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:f}", "hidden_size", (json_int_t)t->hidden, "intermediate_size", (json_int_t)t->intermediate,
+			 "num_hidden_layers", (json_int_t)t->layers, "num_attention_heads", (json_int_t)t->heads, "hidden_act", t->activation,
+			 "layer_norm_eps", 1e-5);
+}
+
+static json_t *config_json(const struct shapes *s)
+{
+	json_t *vision = tower_json(&s->vision), *text = tower_json(&s->text);
+
+	json_object_set_new(vision, "image_size", json_integer(s->image));
+	json_object_set_new(vision, "patch_size", json_integer(s->patch));
+	json_object_set_new(text, "vocab_size", json_integer(s->vocabulary));
+	json_object_set_new(text, "max_position_embeddings", json_integer(s->context));
+	json_object_set_new(text, "eos_token_id", json_integer(2)); /* as in the first configs: the largest id ends a text */
+	return json_pack("{s:s, s:I, s:o, s:o}", "model_type", "clip", "projection_dim", (json_int_t)s->projection, "vision_config", vision,
+			 "text_config", text);
+}
+
+/* For who gave a folder: that the config is missing is the first thing to know. */
+static json_t *refuse(const char *path, const struct error *why, struct error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return fail_null(err, why->code, "%s: no config.json in it, and without one: %s", path, why->text);
+	if (err)
+		*err = *why;
+	return NULL;
+}
+
+json_t *checkpoint_config(const char *path, const json_t *given, struct error *err)
+{
+	struct error why = {0};
+	struct checkpoint *c = checkpoint_open(path, &why);
+	struct shapes shapes = {0};
+	json_t *config = NULL;
+
+	if (!c)
+		return refuse(path, &why, err);
+	if (checkpoint_naming(c) == CKPT_NAMED_PLAIN)
+		fail(err, E_MODEL, "%s: no config.json beside it; a model directory in Hugging Face's layout is needed", checkpoint_path(c));
+	else if (measure(c, &shapes, err) == 0 && settle_activation(c, given, &shapes, err) == 0)
+		config = config_json(&shapes);
+	checkpoint_close(c);
+	return config;
+}
