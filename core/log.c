@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/save.h"
 #include "core/utf8.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -27,24 +28,6 @@ static int lost;       /* errno of the write that failed last; 0: the last one w
 static bool told;      /* that lines are lost */
 static enum log_level least = LOG_INFO;
 static int held_stderr = -1; /* where fd 2 led before it was held */
-
-/* Makes the folders above file, as far as they are missing. */
-static int make_parents(const char *file, struct error *err)
-{
-	char *copy = xstrdup(file);
-
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0700) < 0 && errno != EEXIST) {
-			fail(err, E_IO, "%s: no folder for the log: %s", copy, strerror(errno));
-			free(copy);
-			return -1;
-		}
-		*slash = '/';
-	}
-	free(copy);
-	return 0;
-}
 
 static char *default_path(struct error *err)
 {
@@ -80,7 +63,7 @@ int log_open(const char *file, struct error *err)
 	char *name = file ? xstrdup(file) : default_path(err);
 	int opened;
 
-	if (!name || (!file && make_parents(name, err) < 0)) {
+	if (!name || (!file && save_make_parents(name, err) < 0)) {
 		free(name);
 		return -1;
 	}

@@ -204,24 +204,6 @@ int profile_apply(struct config *c, const char *name, struct error *err)
 
 /* ---------------------------------------------------------------- writing */
 
-static int make_folders(const char *dir, struct error *err)
-{
-	char *path = xstrdup(dir), *slash = path;
-	int result = 0;
-
-	do {
-		slash = strchr(slash + 1, '/');
-		if (slash)
-			*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			result = fail(err, E_IO, "%s: no folder for profiles: %s", path, strerror(errno));
-		if (slash)
-			*slash = '/';
-	} while (slash && result == 0);
-	free(path);
-	return result;
-}
-
 /* The settings that are a profile's, as a file of them reads. */
 static void write_settings(const struct config *c, struct buffer *out)
 {
@@ -260,7 +242,7 @@ int profile_save(struct config *c, const char *name, struct error *err)
 	if (!path)
 		return -1;
 	write_settings(c, &text);
-	result = make_folders(c->profile_dir, err) < 0 ? -1 : save_whole(path, text.text, text.length, err);
+	result = save_make_parents(path, err) < 0 ? -1 : save_whole(path, text.text, text.length, err);
 	if (result == 0)
 		chmod(path, 0600); /* a courtesy: it holds no secret */
 	buffer_free(&text);

@@ -105,3 +105,18 @@ int save_whole(const char *path, const void *data, size_t size, struct error *er
 	free(target);
 	return rc;
 }
+
+int save_make_parents(const char *path, struct error *err)
+{
+	char *copy = xstrdup(path);
+	int rc = 0;
+
+	for (char *slash = strchr(copy + 1, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+			rc = fail(err, E_IO, "%s: the folder cannot be made: %s", copy, strerror(errno));
+		*slash = '/';
+	}
+	free(copy);
+	return rc;
+}

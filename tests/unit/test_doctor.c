@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -236,6 +237,22 @@ static void terminals_and_files(void **state)
 	only("log", CHECK_WARN, "cannot be written", "--log FILE");
 }
 
+static void what_this_process_has_loaded(void **state)
+{
+	void *blas = dlopen("libblas.so.3", RTLD_LAZY | RTLD_LOCAL);
+	char file[256] = "";
+
+	assert_true(doctor_cpu_quota() >= 0);
+	if (!blas) {
+		print_message("there is no libblas.so.3 here\n");
+		skip();
+	}
+	assert_true(doctor_blas_file(file, sizeof file));
+	assert_int_equal(file[0], '/');
+	assert_non_null(strstr(file, "/libblas.so"));
+	dlclose(blas);
+}
+
 static int forget(void **state)
 {
 	doctor_free(&doctor);
@@ -245,8 +262,13 @@ static int forget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_is_well), cmocka_unit_test(drivers),           cmocka_unit_test(libraries_and_devices),
-		cmocka_unit_test(processors),  cmocka_unit_test(models_and_memory), cmocka_unit_test(terminals_and_files),
+		cmocka_unit_test(all_is_well),
+		cmocka_unit_test(drivers),
+		cmocka_unit_test(libraries_and_devices),
+		cmocka_unit_test(what_this_process_has_loaded),
+		cmocka_unit_test(processors),
+		cmocka_unit_test(models_and_memory),
+		cmocka_unit_test(terminals_and_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);
