@@ -17,6 +17,8 @@ struct invocation {
 	bool profiles; /* --profiles: config lists them */
 	char **files;  /* borrowed from argv */
 	int n_files;
+	struct own_flag *flags; /* owned; those of the command alone, see command_flag */
+	int n_flags;
 	char **problems; /* owned; what was wrong with the settings of file, profile and environment, one line each */
 	int n_problems;
 };
@@ -26,19 +28,37 @@ struct command {
 	const char *arguments;
 	const char *summary;
 	int (*run)(struct invocation *in); /* returns an exit code */
+	const char *const *flags;          /* that only it has, "fit", or "csv=" where a value follows; NULL ends. NULL: none */
+};
+
+struct own_flag {
+	const char *name;  /* as in command.flags */
+	const char *value; /* borrowed from argv; "" where none follows */
 };
 
 int command_caption(struct invocation *in);
 int command_score(struct invocation *in);
 int command_info(struct invocation *in);
 int command_config(struct invocation *in);
+int command_bench(struct invocation *in);
+extern const char *const command_bench_flags[];
 int command_doctor(struct invocation *in);
 int command_browse(struct invocation *in); /* the screen; without SCREEN it says so */
+
+/* The value of one of the command's own flags, the last where it was given twice; NULL: it was not. */
+const char *command_flag(const struct invocation *in, const char *name);
 
 /* "vramble: text" on standard error. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 enum exit_code exit_code_for(const struct error *err);
 enum exit_code exit_code_for_model(const struct error *err); /* of an error that keeps a model from being used */
+
+/* ---- what runs models begins with (command_start.c) ---- */
+
+/* A descriptor that becomes readable with ^C, a hang-up or a request to end, instead of being ended by it. Called once; -1 with E_IO. */
+int command_interrupts(struct error *err);
+/* The engine over the models of the invocation that kinds (bits 1 << MODEL_*) names, not yet started; *models becomes how many. NULL with err. */
+struct engine *command_engine(struct invocation *in, int kinds, int *models, struct error *err);
 
 /* ---- running pictures through the engine without a screen (command_run.c) ---- */
 

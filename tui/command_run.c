@@ -1,14 +1,11 @@
 /* command_run.c - pictures through the engine without a screen: answers come in any order and leave in the order of the command line. */
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/alerts.h"
 #include "core/log.h"
@@ -16,7 +13,6 @@
 #include "core/runtime.h"
 #include "core/utf8.h"
 #include "tui/command.h"
-#include "tui/library.h"
 
 struct run {
 	struct invocation *in;
@@ -25,6 +21,7 @@ struct run {
 	int n, next, failed;      /* next: the first answer not yet told */
 	int submitted;            /* the engine takes so many at a time (settings.queue) */
 	int live_models;          /* used models that have not failed */
+	int interrupts;           /* a descriptor */
 	enum exit_code verdict;
 	struct stats_recent recent;
 	struct alerts alerts;
@@ -35,29 +32,6 @@ struct run {
 };
 
 enum { WATCH_MS = 500 };
-
-static int interrupt_pipe[2] = {-1, -1};
-
-static void on_signal(int number)
-{
-	int saved = errno;
-
-	if (write(interrupt_pipe[1], "", 1) < 0) /* a full pipe already says it */
-		errno = saved;
-	errno = saved;
-}
-
-static int catch_interrupts(struct error *err)
-{
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-	if (pipe2(interrupt_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-		return fail(err, E_IO, "cannot make a pipe: %s", strerror(errno));
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	return 0;
-}
 
 void complain(const char *fmt, ...)
 {
@@ -174,7 +148,7 @@ static void watch(struct run *r)
 /* Until every file is told, an interrupt comes, or no model is left. Returns the exit code. */
 static int loop(struct run *r)
 {
-	struct pollfd fds[2] = {{engine_fd(r->engine), POLLIN, 0}, {interrupt_pipe[0], POLLIN, 0}};
+	struct pollfd fds[2] = {{engine_fd(r->engine), POLLIN, 0}, {r->interrupts, POLLIN, 0}};
 	struct event e;
 
 	while (r->next < r->n) {
@@ -192,23 +166,6 @@ static int loop(struct run *r)
 	if (r->verdict != EXIT_OK)
 		return r->verdict;
 	return r->failed ? EXIT_SOME_FAILED : EXIT_OK;
-}
-
-static struct engine *start(struct invocation *in, int kinds, int *live_models, struct error *err)
-{
-	struct engine_options options;
-	struct engine *engine = NULL;
-
-	library_options(&in->config, kinds, &options);
-	*live_models = 0;
-	for (int kind = 0; kind < MODEL_KINDS; kind++)
-		*live_models += options.model_dir[kind] != NULL;
-	if (*live_models)
-		engine = engine_create(&options, err);
-	else
-		fail(err, E_MODEL, "no model: give its directory with --clip, --captioner or --nli");
-	library_options_free(&options);
-	return engine;
 }
 
 static void begin_log(const struct config *config)
@@ -241,7 +198,7 @@ int command_run(struct invocation *in, int kinds, char *const *labels, int n_lab
 
 	runtime_prepare(in->config.settings.threads);
 	begin_log(&in->config);
-	if (catch_interrupts(&err) < 0 || !(r.engine = start(in, kinds, &r.live_models, &err))) {
+	if ((r.interrupts = command_interrupts(&err)) < 0 || !(r.engine = command_engine(in, kinds, &r.live_models, &err))) {
 		complain("%s", err.text);
 		log_close();
 		return exit_code_for(&err);

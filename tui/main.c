@@ -15,11 +15,12 @@
 #include "tui/print.h"
 
 static const struct command commands[] = {
-	{"caption", "FILE…", "print a caption for each picture", command_caption},
-	{"score", "[--labels \"A;B\"] [--verify] FILE…", "print how well each label fits each picture", command_score},
-	{"info", "MODEL_DIR…", "print what a model directory holds", command_info},
-	{"config", "[--profiles]", "print every setting and where it comes from", command_config},
-	{"doctor", "", "check what a demo needs: driver, libraries, models, memory, terminal", command_doctor},
+	{"caption", "FILE…", "print a caption for each picture", command_caption, NULL},
+	{"score", "[--labels \"A;B\"] [--verify] FILE…", "print how well each label fits each picture", command_score, NULL},
+	{"info", "MODEL_DIR…", "print what a model directory holds", command_info, NULL},
+	{"bench", "[--fit] [--csv FILE] [FOLDER | FILE…]", "measure what fits and how fast it is", command_bench, command_bench_flags},
+	{"config", "[--profiles]", "print every setting and where it comes from", command_config, NULL},
+	{"doctor", "", "check what a demo needs: driver, libraries, models, memory, terminal", command_doctor, NULL},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -71,6 +72,57 @@ static int read_profile(struct invocation *in)
 	return 0;
 }
 
+/* A flag that one command has for itself. Returns how many arguments were used, 0 when it is none of them, or -1. */
+static int read_own_flag(struct invocation *in, char **argv, struct error *err)
+{
+	const char *flag = argv[0] + 2;
+	size_t n = strcspn(flag, "=");
+
+	for (int i = 0; i < N_COMMANDS; i++)
+		for (const char *const *own = commands[i].flags; own && *own; own++) {
+			bool takes = (*own)[strcspn(*own, "=")] == '=';
+			const char *value = !takes ? "" : flag[n] ? flag + n + 1 : argv[1];
+
+			if (strcspn(*own, "=") != n || strncmp(*own, flag, n) != 0)
+				continue;
+			if (!takes && flag[n])
+				return fail(err, E_USAGE, "command line: --%s takes no value", *own);
+			if (!value)
+				return fail(err, E_USAGE, "command line: --%.*s needs a value", (int)n, flag);
+			in->flags = xrealloc(in->flags, (size_t)in->n_flags + 1, sizeof *in->flags);
+			in->flags[in->n_flags++] = (struct own_flag){*own, value};
+			return takes && !flag[n] ? 2 : 1;
+		}
+	return 0;
+}
+
+/* What only one command has is not silently dropped by another. */
+static int check_own_flags(const struct invocation *in, const struct command *command)
+{
+	for (int i = 0; i < in->n_flags; i++) {
+		const char *const *own = command ? command->flags : NULL;
+
+		while (own && *own && *own != in->flags[i].name)
+			own++;
+		if (own && *own)
+			continue;
+		complain("command line: --%.*s is not for %s", (int)strcspn(in->flags[i].name, "="), in->flags[i].name,
+			 command ? command->name : "the screen");
+		return -1;
+	}
+	return 0;
+}
+
+const char *command_flag(const struct invocation *in, const char *name)
+{
+	const char *value = NULL;
+
+	for (int i = 0; i < in->n_flags; i++)
+		if (!strcmp(in->flags[i].name, name))
+			value = in->flags[i].value;
+	return value;
+}
+
 /* --key value or --key=value; a switch needs no value. Returns how many arguments were used, or -1. */
 static int read_flag(struct config *config, char **argv, struct error *err)
 {
@@ -120,7 +172,7 @@ static int read_arguments(struct invocation *in, int argc, char **argv)
 			return print_version(), EXIT_OK + 1;
 		else if (argv[i][1] != '-')
 			used = fail(&err, E_USAGE, "unknown option \"%s\"; vramble --help lists them", argv[i]);
-		else
+		else if ((used = read_own_flag(in, argv + i, &err)) == 0)
 			used = read_flag(&in->config, argv + i, &err);
 		if (used < 0) {
 			complain("%s", err.text);
@@ -157,9 +209,13 @@ int main(int argc, char **argv)
 	code = (code ? code : read_profile(&in)) - 1;
 	if (code < 0) {
 		command = take_command(&in);
-		code = command ? command->run(&in) : command_browse(&in);
+		if (check_own_flags(&in, command) < 0)
+			code = EXIT_USAGE;
+		else
+			code = command ? command->run(&in) : command_browse(&in);
 	}
 	config_free(&in.config);
+	free(in.flags);
 	for (int i = 0; i < in.n_problems; i++)
 		free(in.problems[i]);
 	free(in.problems);
