@@ -339,7 +339,9 @@ void gauge_stop(struct gauge *g)
 	pthread_cond_signal(&g->ended);
 	pthread_mutex_unlock(&g->lock);
 	clock_gettime(CLOCK_REALTIME, &patience);
-	patience.tv_sec++;
+	patience.tv_nsec += 250000000;
+	patience.tv_sec += patience.tv_nsec / 1000000000;
+	patience.tv_nsec %= 1000000000;
 	if (!pthread_timedjoin_np(g->thread, NULL, &patience)) {
 		gauge_free(g);
 		return;
