@@ -6,25 +6,34 @@ static int64_t between(int64_t value, int64_t least, int64_t most)
 	return value < least ? least : value > most ? most : value;
 }
 
-struct memory_rows memory_rows(const struct memory_reading *reading, const struct model_weights weights[MODEL_KINDS])
+/* The most of `wanted` that *left still holds; takes it away. */
+static int64_t take(int64_t *left, int64_t wanted)
 {
-	struct memory_rows rows = {.peak = reading->peak[PEAK_CHANGE], .cap = reading->cap};
-	int64_t left = reading->device_total > 0 ? reading->device_total : 0;
+	int64_t taken = between(wanted, 0, *left);
 
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		rows.weights += weights[i].held;
-		rows.mapped += between(weights[i].bytes - weights[i].held, 0, INT64_MAX);
-	}
+	*left -= taken;
+	return taken;
+}
+
+struct memory_rows memory_rows(const struct memory_reading *reading, const int64_t bytes[MODEL_KINDS])
+{
+	struct memory_rows rows = {.total = between(reading->device_total, 0, INT64_MAX)};
+	int64_t left = rows.total, used = between(reading->used, 0, rows.total), before = used;
+
 	/* The numbers are read one after the other while tensors come and go; cutting each to what is left keeps the sum true. */
-	rows.total = left;
-	rows.weights = between(rows.weights, 0, between(reading->used, 0, left));
-	rows.activations = between(reading->used - rows.weights, 0, left - rows.weights);
-	left -= rows.weights + rows.activations;
-	rows.cached = between(reading->cached, 0, left);
-	left -= rows.cached;
-	rows.free = between(reading->device_free, 0, left);
-	rows.others = left - rows.free;
-	rows.ours = rows.weights + rows.activations + rows.cached;
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		rows.model[i] = take(&used, reading->weights[i + 1]);
+		rows.weights += rows.model[i];
+		rows.mapped += between(bytes[i] - rows.model[i], 0, INT64_MAX);
+	}
+	for (int i = 0; i < MODEL_OWNERS; i++)
+		rows.kv += take(&used, reading->kv[i]);
+	rows.activations = used;
+	left -= before;
+	rows.cached = take(&left, reading->cached);
+	rows.free = take(&left, reading->device_free);
+	rows.others = left;
+	rows.ours = rows.weights + rows.activations + rows.kv + rows.cached;
 	return rows;
 }
 

@@ -1,6 +1,6 @@
 /* memory.h - what is held, by whom: one reading to the rows of the memory panel, and its history. Pure; any thread.
  *
- *	struct memory_rows rows = memory_rows(&status.device[0].memory, weights);
+ *	struct memory_rows rows = memory_rows(&status.device[0].memory, bytes);
  *	memory_history_add(&history, rows.weights + rows.activations);
  */
 #ifndef CORE_MEMORY_H
@@ -10,25 +10,21 @@
 
 #include "core/model.h"
 
-/* One model's weights, bytes. `held` is the part that the reading counts as used (copied to the device or converted); the rest of `bytes` is mapped
- * from the file and lives in the system's page cache. */
-struct model_weights {
-	int64_t bytes, held;
-};
-
-/* weights + activations + cached + others + free = total, each at least 0. */
+/* weights + activations + kv + cached + others + free = total, each at least 0; weights = the sum of model[]. */
 struct memory_rows {
-	int64_t weights;     /* held by tensors */
-	int64_t activations; /* held by tensors, not weights */
-	int64_t cached;      /* kept by our allocator for the next batch */
-	int64_t others;      /* other processes, and what of this one is not tensors */
+	int64_t model[MODEL_KINDS]; /* a model's weights, as far as tensors hold them */
+	int64_t weights;
+	int64_t activations; /* held by tensors, neither weights nor caches of keys and values */
+	int64_t kv;
+	int64_t cached; /* kept by our allocator for the next batch */
+	int64_t others; /* other processes, and what of this one is not tensors */
 	int64_t free, total;
-	int64_t mapped;    /* weights in the page cache; beside the sum */
-	int64_t ours;      /* weights + activations + cached */
-	int64_t peak, cap; /* as read */
+	int64_t mapped; /* weights used from the file in place: in the page cache, beside the sum */
+	int64_t ours;   /* weights + activations + kv + cached */
 };
 
-struct memory_rows memory_rows(const struct memory_reading *reading, const struct model_weights weights[MODEL_KINDS]);
+/* bytes: of all weights of each model that stands on the device read (0: it stands elsewhere), for what is mapped. */
+struct memory_rows memory_rows(const struct memory_reading *reading, const int64_t bytes[MODEL_KINDS]);
 
 enum { MEMORY_HISTORY = 256 };
 

@@ -90,7 +90,7 @@ bool app_busy(const struct app *a)
 
 	for (int i = 0; i < MODEL_KINDS; i++)
 		loading |= app_can(a, (enum model_kind)i) && !a->model[i].ready;
-	return loading || a->status.pending > 0 || catalog_scanning(a->catalog);
+	return loading || a->status.pending > 0 || a->trials.running || catalog_scanning(a->catalog);
 }
 
 /* ---- drawing ------------------------------------------------------------------------------------------------------------------------------- */
@@ -109,14 +109,19 @@ static void draw_panels(struct app *a)
 {
 	static void (*const draw[PANELS])(struct app *, const struct rect *) = {view_title,  view_browser,  view_picture, view_answers,
 										view_memory, view_controls, view_status};
+	static void (*const overlay[])(struct app *) = {
+		[MODE_HELP] = view_help,   [MODE_LABELS] = view_label_editor, [MODE_SETTINGS] = view_settings, [MODE_FIT] = view_fit,
+		[MODE_SWEEP] = view_sweep, [MODE_PROFILES] = view_profiles,   [MODE_STATS] = view_stats,
+	};
 
 	for (int i = 0; i < PANELS; i++)
 		if (a->dirty[i] && a->layout.panel[i].height)
 			draw[i](a, &a->layout.panel[i]);
-	if (a->mode == MODE_HELP)
-		view_help(a);
-	else if (a->mode == MODE_LABELS)
-		view_label_editor(a);
+	if (overlay[a->mode]) {
+		theme_over(a->theme, true);
+		overlay[a->mode](a);
+		theme_over(a->theme, false);
+	}
 }
 
 static void draw(struct app *a)
@@ -176,6 +181,8 @@ static int timeout_ms(const struct app *a)
 
 	if (a->select_due && a->select_due - now < wait)
 		wait = a->select_due > now ? a->select_due - now : 0;
+	if (a->pending.on && a->pending.due > now && a->pending.due - now < wait)
+		wait = a->pending.due - now;
 	return (int)wait;
 }
 
@@ -185,6 +192,9 @@ static void tick(struct app *a)
 
 	if (a->select_due && now >= a->select_due)
 		app_ask_selected(a);
+	/* What does not fit waits for the user's decision. */
+	if (a->pending.on && now >= a->pending.due && (!a->pending.known || a->pending.wanted.fits))
+		app_apply_pending(a);
 	if (a->message_until && now >= a->message_until) {
 		a->message[0] = '\0';
 		a->message_until = 0;
@@ -318,6 +328,9 @@ static void close_all(struct app *a)
 	editor_free(&a->labels);
 	editor_free(&a->draft);
 	editor_free(&a->line);
+	app_drop_pending(a);
+	app_trials_free(a);
+	app_profiles_free(a);
 	for (int i = 0; i < MODEL_KINDS; i++)
 		free(a->model[i].failure);
 	free(a->library_failure);

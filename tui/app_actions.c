@@ -47,12 +47,14 @@ void app_select(struct app *a, int row)
 	a->selected_at = now;
 }
 
-static void submit(struct app *a, uint32_t id, enum engine_priority priority, int work)
+/* False: the queue is full. */
+static bool submit(struct app *a, uint32_t id, enum engine_priority priority, int work)
 {
 	char *path = catalog_path(a->catalog, id);
+	bool taken = engine_submit(a->engine, id, path, priority, work);
 
-	engine_submit(a->engine, id, path, priority, work);
 	free(path);
+	return taken;
 }
 
 static bool wants_answers(const struct app *a, const struct catalog_picture *p)
@@ -99,44 +101,49 @@ void app_ask_selected(struct app *a)
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------------------------------ */
 
-static void submit_new(struct app *a, uint32_t id)
+/* False: the queue is full, and the picture is still to be submitted. */
+static bool submit_new(struct app *a, uint32_t id)
 {
-	if (catalog_picture(a->catalog, id)->status != PICTURE_NEW)
-		return;
-	submit(a, id, ENGINE_BACKGROUND, ENGINE_ANSWERS);
+	const struct catalog_picture *p = catalog_picture(a->catalog, id);
+
+	if (p->status != PICTURE_NEW || (a->run_marked && !p->marked))
+		return true;
+	if (!submit(a, id, ENGINE_BACKGROUND, ENGINE_ANSWERS))
+		return false;
 	catalog_set_status(a->catalog, id, PICTURE_QUEUED);
 	a->run_total++;
+	return true;
 }
 
 void app_run_folder(struct app *a)
 {
-	a->run_total = 0;
+	a->run_total = a->submitted = 0;
 	a->undecided = false;
-	if (!catalog_marked(a->catalog)) {
-		a->run_all = true;
-		a->submitted = 0;
-		return;
-	}
-	for (int id = 0; id < catalog_total(a->catalog); id++)
-		if (catalog_picture(a->catalog, (uint32_t)id)->marked) {
-			if (catalog_picture(a->catalog, (uint32_t)id)->status == PICTURE_DONE)
-				catalog_set_status(a->catalog, (uint32_t)id, PICTURE_NEW);
-			submit_new(a, (uint32_t)id);
-		}
+	a->run_all = true;
+	a->run_marked = catalog_marked(a->catalog) > 0;
+	for (int id = 0; a->run_marked && id < catalog_total(a->catalog); id++)
+		if (catalog_picture(a->catalog, (uint32_t)id)->marked && catalog_picture(a->catalog, (uint32_t)id)->status == PICTURE_DONE)
+			catalog_set_status(a->catalog, (uint32_t)id, PICTURE_NEW);
 	app_touch_all(a);
 }
 
 void app_feed_run(struct app *a)
 {
+	int before = a->submitted;
+
 	if (a->undecided && !catalog_scanning(a->catalog)) {
 		a->undecided = false;
 		a->run_all = catalog_total(a->catalog) <= AUTO_RUN_PICTURES;
+		a->run_marked = false;
 	}
-	if (!a->run_all || !app_has_models(a) || a->submitted >= catalog_total(a->catalog))
+	if (!a->run_all || a->full || !app_has_models(a))
 		return;
-	for (; a->submitted < catalog_total(a->catalog); a->submitted++)
-		submit_new(a, (uint32_t)a->submitted);
-	app_touch(a, PANEL_BROWSER);
+	while (a->submitted < catalog_total(a->catalog) && !a->full) {
+		a->full = !submit_new(a, (uint32_t)a->submitted);
+		a->submitted += !a->full;
+	}
+	if (a->submitted != before)
+		app_touch(a, PANEL_BROWSER);
 }
 
 /* ---- labels ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -154,122 +161,15 @@ void app_apply_labels(struct app *a, const struct editor *labels)
 	app_touch(a, PANEL_ANSWERS);
 }
 
-/* ---- settings -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------------------------------- */
 
-static const char *const control_names[CONTROLS] = {"batch", "precision", "image", "beams"};
-
-enum precision app_precision(const struct app *a)
+void app_undo_ladder(struct app *a)
 {
-	for (int i = 0; i < MODEL_KINDS; i++)
-		if (a->model[i].ready)
-			return a->model[i].precision;
-	return engine_get_settings(a->engine).precision[0];
-}
-
-const char *app_control_key(enum control c)
-{
-	static const char *const keys[CONTROLS] = {"b", "v", "i", "o"};
-
-	return keys[c];
-}
-
-const char *app_control_name(enum control c)
-{
-	return control_names[c];
-}
-
-void app_control_text(const struct app *a, enum control c, char *out, size_t size)
-{
-	struct engine_settings s = engine_get_settings(a->engine);
-
-	switch (c) {
-	case CONTROL_BATCH:
-		snprintf(out, size, "%d", s.batch);
-		break;
-	case CONTROL_PRECISION:
-		if (s.precision[0] == PRECISION_AUTO && app_precision(a) != PRECISION_AUTO)
-			snprintf(out, size, "auto %s", precision_name(app_precision(a)));
-		else
-			snprintf(out, size, "%s", precision_name(s.precision[0]));
-		break;
-	case CONTROL_IMAGE_SIZE:
-		if (s.image_size)
-			snprintf(out, size, "%d px", s.image_size);
-		else
-			snprintf(out, size, "auto");
-		break;
-	default:
-		snprintf(out, size, "%d", s.beams);
-		break;
-	}
-}
-
-void app_apply_settings(struct app *a, const struct engine_settings *s)
-{
-	struct error err;
-
-	if (engine_set_settings(a->engine, s, &err) < 0)
-		app_say(a, ROLE_ERROR, "%s", err.text);
-	app_touch(a, PANEL_CONTROLS);
-	app_touch(a, PANEL_TITLE);
-}
-
-static int step_in(const int *steps, int n, int value, int direction)
-{
-	int at = 0;
-
-	while (at + 1 < n && steps[at + 1] <= value)
-		at++;
-	if (direction < 0 && steps[at] < value) /* from between two steps */
-		return steps[at];
-	at += direction;
-	return steps[at < 0 ? 0 : at >= n ? n - 1 : at];
-}
-
-static enum precision next_precision(const struct app *a, enum precision p, int step)
-{
-	/* fp16 exists on devices only; bf16 is offered where it is no loss. Before the device is known everything is offered. */
-	for (int i = 0; i < PRECISIONS; i++) {
-		p = (enum precision)(((int)p + step + PRECISIONS) % PRECISIONS);
-		if (!a->library[0] || p == PRECISION_AUTO || p == PRECISION_FP32 || (p == PRECISION_BF16 && a->device.bf16) ||
-		    (p == PRECISION_FP16 && a->device.fp16))
-			break;
-	}
-	return p;
-}
-
-/* 0 (the model's own), then steps the captioner can do. */
-static int next_image_size(const struct app *a, int size, int direction)
-{
-	static const int all[] = {0, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 480, 512, 576, 640, 672, 768, 1024};
-	const struct model_info *info = &a->model[MODEL_CAPTION].info;
-	int n = sizeof all / sizeof *all;
-
-	while (n > 1 && info->image_max && all[n - 1] > info->image_max)
-		n--;
-	return step_in(all, n, size, direction);
-}
-
-static void set_precision(struct engine_settings *s, enum precision precision)
-{
-	for (int i = 0; i < MODEL_KINDS; i++)
-		s->precision[i] = precision;
-}
-
-void app_change_control(struct app *a, enum control c, int step)
-{
-	static const int batches[] = {1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256};
-	struct engine_settings s = engine_get_settings(a->engine);
-
-	if (c == CONTROL_BATCH)
-		s.batch = step_in(batches, sizeof batches / sizeof *batches, s.batch, step);
-	else if (c == CONTROL_PRECISION)
-		set_precision(&s, next_precision(a, s.precision[0], step));
-	else if (c == CONTROL_IMAGE_SIZE)
-		s.image_size = next_image_size(a, s.image_size, step);
+	if (engine_undo_ladder(a->engine))
+		app_say(a, ROLE_STATUS, "undone: from the next batch on the settings hold as they were asked for");
 	else
-		s.beams = s.beams + step < 1 ? 1 : s.beams + step > 16 ? 16 : s.beams + step;
-	app_apply_settings(a, &s);
+		app_say(a, ROLE_STATUS, "nothing to undo: no step down was taken");
+	app_touch_all(a);
 }
 
 /* ---- themes and commands --------------------------------------------------------------------------------------------------------------------- */
@@ -320,8 +220,8 @@ static void apply_config(struct app *a, const char *key)
 		editor_begin_lines(&a->draft, labels, n);
 		library_free_labels(labels, n);
 		app_apply_labels(a, &a->draft);
-	} else if (!strcmp(key, "batch") || !strcmp(key, "precision") || !strcmp(key, "image-size") || !strcmp(key, "beams") || !strcmp(key, "cap")) {
-		app_apply_settings(a, &a->config->settings);
+	} else if (!strcmp(key, "profile") || app_control_of(key) != CONTROLS_ALL) {
+		app_apply_config(a);
 	} else {
 		app_say(a, ROLE_WARNING, "%s holds from the next start on: give --%s on the command line", key, key);
 	}
@@ -337,7 +237,7 @@ void app_command(struct app *a, const char *text)
 	if (!strcmp(copy, "q") || !strcmp(copy, "quit")) {
 		a->quit = true;
 	} else if (*copy) {
-		a->config->settings = engine_get_settings(a->engine);
+		app_drop_pending(a);
 		if (config_set(a->config, copy, value, &err) < 0)
 			app_say(a, ROLE_ERROR, "%s", err.text);
 		else

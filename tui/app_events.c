@@ -52,20 +52,21 @@ static void take_preview(struct app *a, struct event *e)
 		app_touch(a, PANEL_PICTURE);
 }
 
-/* The engine's log knows no names. */
-static void log_caption(struct app *a, const struct event *e)
+/* The engine knows no labels. */
+static void log_answer(struct app *a, const struct event *e)
 {
-	const struct catalog_picture *p = catalog_picture(a->catalog, e->id);
+	char *path = catalog_path(a->catalog, e->id);
 
-	log_write(LOG_INFO, "%s: \"%s\" in %.0f ms (batch %d)", p->name, e->caption.caption.text, e->caption.ms, e->caption.batch);
+	event_log_answer(e, path, e->epoch == a->epoch ? (const char *const *)a->labels.line : NULL, a->labels.n);
+	free(path);
 }
 
 static void take_answer(struct app *a, struct event *e)
 {
 	bool selected = (int64_t)e->id == app_selected(a);
 
-	if (e->kind == EV_CAPTION)
-		log_caption(a, e);
+	stats_take(&a->recent, e);
+	log_answer(a, e);
 	if (!catalog_apply(a->catalog, e, NULL))
 		return;
 	app_touch(a, PANEL_BROWSER);
@@ -95,6 +96,16 @@ static void take_event(struct app *a, struct event *e)
 		break;
 	case EV_NOTE:
 		app_say(a, ROLE_WARNING, "%s", e->note);
+		break;
+	case EV_LADDER:
+		app_say(a, e->ladder.step == LADDER_UNDONE ? ROLE_STATUS : ROLE_WARNING, "%s", e->ladder.text);
+		app_touch_all(a);
+		break;
+	case EV_TRIAL:
+		app_trials_take(a, e);
+		break;
+	case EV_ROOM:
+		a->full = false;
 		break;
 	default:
 		take_answer(a, e);
@@ -129,14 +140,33 @@ void app_take_events(struct app *a)
 		app_touch(a, PANEL_PICTURE);
 }
 
+static void sample_alerts(struct app *a)
+{
+	struct alert_change change[ALERTS];
+	int n = alerts_update(&a->alerts, &a->config->alerts, &a->status, &a->recent, change);
+
+	for (int i = 0; i < n; i++) {
+		alert_log(&change[i]);
+		if (!change[i].raised)
+			app_say(a, ROLE_DONE, "over: %s", change[i].text);
+	}
+}
+
 void app_sample(struct app *a)
 {
+	struct error trouble;
+
 	a->sampled_at = app_now();
 	engine_status(a->engine, &a->status);
-	if (a->gauge)
+	if (a->gauge) {
+		gauge_watch(a->gauge, a->status.devices ? a->status.device[0].device : DEVICE_CPU);
 		gauge_read(a->gauge, &a->gauge_now);
+	}
 	if (a->status.library)
 		memory_history_add(&a->history, a->status.device[0].memory.used);
+	sample_alerts(a);
+	if (log_trouble(&trouble))
+		app_say(a, ROLE_ERROR, "%s", trouble.text);
 	if (a->run_all && !a->status.pending && a->submitted >= catalog_total(a->catalog) && !catalog_scanning(a->catalog) && a->status.library) {
 		a->run_all = false;
 		app_touch_all(a);

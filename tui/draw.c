@@ -193,27 +193,42 @@ void draw_bar(const struct canvas *c, int y, int x, int width, double fraction, 
 		addstr(c->symbols ? "·" : ".");
 }
 
-void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *value, const enum theme_role *roles, int n, int64_t total)
+void draw_shares(const struct bar_part *part, int n, int64_t total, int width, int cells[BAR_PARTS])
 {
-	static const char *const fills[2][5] = {{"█", "▓", "▒", "░", "·"}, {"#", "=", "-", ":", "."}};
-	int64_t sum = 0;
-	int at = 0;
+	int sum = 0, largest = 0;
+
+	for (int i = 0; i < n; i++) {
+		double share = total > 0 ? (double)part[i].value / (double)total * width : 0;
+
+		cells[i] = part[i].value <= 0 || part[i].fill == BAR_FREE ? 0 : share < 1 ? 1 : share > width ? width : (int)(share + 0.5);
+		sum += cells[i];
+	}
+	for (; sum > width && n; sum--) { /* rounding, or many small ones: the largest gives */
+		for (int i = 0; i < n; i++)
+			if (cells[i] > cells[largest])
+				largest = i;
+		cells[largest]--;
+	}
+	for (int i = 0; i < n; i++)
+		if (part[i].fill == BAR_FREE) {
+			cells[i] = width - sum;
+			sum = width;
+		}
+}
+
+void draw_parts(const struct canvas *c, int y, int x, const struct bar_part *part, const int *cells, int n)
+{
+	static const char *const fills[][2] = {{" ", " "}, {"▒", ":"}, {"░", "%"}, {"·", "."}};
 
 	move(y, x);
 	for (int i = 0; i < n; i++) {
-		int end;
-
-		sum += value[i];
-		end = total > 0 ? (int)((double)sum / (double)total * width + 0.5) : 0;
-		if (value[i] > 0 && end == at && at < width && i + 1 < n)
-			end = at + 1;
-		theme_set(c->theme, stdscr, roles[i]);
-		for (; at < end && at < width; at++)
-			addstr(fills[c->symbols ? 0 : 1][i < 4 ? i : 4]);
+		theme_set(c->theme, stdscr, part[i].role);
+		if (part[i].fill == BAR_SOLID)
+			attr_on(A_REVERSE, NULL);
+		for (int k = 0; k < cells[i]; k++)
+			addstr(k == 0 && part[i].mark ? part[i].mark : fills[part[i].fill][c->symbols ? 0 : 1]);
 	}
-	theme_set(c->theme, stdscr, ROLE_FREE);
-	for (; at < width; at++)
-		addstr(c->symbols ? "·" : ".");
+	attr_off(A_REVERSE, NULL);
 }
 
 void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *value, int n, int64_t top, enum theme_role role)
@@ -226,7 +241,7 @@ void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *
 		int k = n - width + i, level = 0;
 
 		if (k >= 0 && top > 0 && value[k] > 0)
-			level = 1 + (int)((double)value[k] / (double)top * 7 + 0.5);
+			level = value[k] >= top ? 8 : 1 + (int)((double)value[k] / (double)top * 7 + 0.5);
 		addstr(steps[c->symbols ? 0 : 1][level > 8 ? 8 : level]);
 	}
 }

@@ -30,8 +30,18 @@ void draw_blank(const struct canvas *c, const struct rect *r, enum theme_role ro
 struct rect draw_frame(const struct canvas *c, const struct rect *r, bool focused, bool keep, const char *title);
 /* A bar of fraction 0..1 in eighths of a cell. */
 void draw_bar(const struct canvas *c, int y, int x, int width, double fraction, enum theme_role role, enum theme_role back);
-/* A bar of stacked parts; value[i] of total. Each part that is not zero gets at least its rounded share. */
-void draw_stack(const struct canvas *c, int y, int x, int width, const int64_t *value, const enum theme_role *roles, int n, int64_t total);
+/* A bar of parts, told apart by colour, by their fill and by a mark in their first cell, so that they can be told apart without colours too. */
+enum bar_fill { BAR_SOLID, BAR_CACHE, BAR_OTHERS, BAR_FREE };
+struct bar_part {
+	int64_t value;
+	enum theme_role role;
+	enum bar_fill fill;
+	const char *mark; /* one ASCII character; NULL: none */
+};
+enum { BAR_PARTS = 16 };
+/* The cells of `width` that each part takes: its share of total, at least one where there is anything; BAR_FREE parts take what is left. Pure. */
+void draw_shares(const struct bar_part *part, int n, int64_t total, int width, int cells[BAR_PARTS]);
+void draw_parts(const struct canvas *c, int y, int x, const struct bar_part *part, const int *cells, int n);
 /* The newest values of a series as one line of vertical eighths, the right end newest. */
 void draw_graph(const struct canvas *c, int y, int x, int width, const int64_t *value, int n, int64_t top, enum theme_role role);
 /* An editable line, scrolled sideways so that byte `at` is seen; the rest is blanked. Returns the cursor's column. */

@@ -4,26 +4,7 @@
 #include <wchar.h>
 
 #include "core/mem.h"
-#include "tui/app.h"
-
-enum {
-	CTRL_D = 4,
-	CTRL_F = 6,
-	CTRL_B = 2,
-	CTRL_K = 11,
-	CTRL_L = 12,
-	CTRL_S = 19,
-	CTRL_U = 21,
-	CTRL_W = 23,
-	CTRL_Z = 26,
-	CTRL_C = 3,
-	CTRL_A = 1,
-	CTRL_E = 5,
-	ESCAPE = 27
-};
-
-/* Added to a typed character beyond ASCII, since curses gives its function keys the numbers of such characters. */
-enum { TYPED = 1 << 24 };
+#include "tui/keys_private.h"
 
 /* ---- what the keys of the browser do ------------------------------------------------------------------------------------------------------- */
 
@@ -81,11 +62,18 @@ static void act_change(struct app *a, int step)
 	app_change_control(a, a->control, step);
 }
 
-static void act_focus(struct app *a, int panel)
+void keys_focus(struct app *a, enum panel panel)
 {
 	app_touch(a, a->focus);
-	a->focus = (enum panel)panel;
+	a->focus = panel;
 	app_touch(a, a->focus);
+	if (panel == PANEL_CONTROLS && (int)a->control >= CONTROLS) /* chosen among all settings, but not of the panel */
+		a->control = CONTROL_BATCH;
+}
+
+static void act_focus(struct app *a, int panel)
+{
+	keys_focus(a, (enum panel)panel);
 }
 
 static void act_next_focus(struct app *a, int step)
@@ -139,25 +127,59 @@ static void act_cancel(struct app *a, int unused)
 	app_say(a, ROLE_STATUS, "cancelled; x answers the rest");
 }
 
-static void act_open(struct app *a, int mode)
+void keys_open(struct app *a, enum mode mode)
 {
-	a->mode = (enum mode)mode;
+	bool typing = mode == MODE_LABELS || mode == MODE_FILTER || mode == MODE_COMMAND;
+
+	a->mode = mode;
 	if (mode == MODE_LABELS)
 		editor_begin_lines(&a->draft, a->labels.line, a->labels.n);
-	else if (mode == MODE_FILTER || mode == MODE_COMMAND)
+	else
 		editor_begin(&a->line);
 	a->help_top = 0;
-	curs_set(mode == MODE_HELP ? 0 : 1);
-	leaveok(stdscr, mode == MODE_HELP);
+	a->typing = false;
+	a->message[0] = '\0'; /* overlays show messages too, but not those from before */
+	curs_set(typing ? 1 : 0);
+	leaveok(stdscr, !typing);
 	app_touch_all(a);
 }
 
-static void close_mode(struct app *a)
+void keys_close(struct app *a)
 {
 	a->mode = MODE_BROWSE;
+	a->typing = false;
 	curs_set(0);
 	leaveok(stdscr, TRUE);
 	a->repaint = true;
+}
+
+static void act_open(struct app *a, int mode)
+{
+	keys_open(a, (enum mode)mode);
+}
+
+static void act_fit(struct app *a, int unused)
+{
+	app_fit(a);
+}
+
+/* What a sweep found stays to be looked at until another is begun. */
+static void act_sweep(struct app *a, int unused)
+{
+	if (a->trials.sweep.cells)
+		keys_open(a, MODE_SWEEP);
+	else
+		app_sweep(a, false);
+}
+
+static void act_undo(struct app *a, int unused)
+{
+	app_undo_ladder(a);
+}
+
+static void act_profiles(struct app *a, int unused)
+{
+	app_profiles_open(a);
 }
 
 static void act_run(struct app *a, int unused)
@@ -175,18 +197,6 @@ static void act_quit(struct app *a, int unused)
 	a->quit = true;
 }
 
-static void act_repaint(struct app *a, int unused)
-{
-	clearok(stdscr, TRUE);
-	a->repaint = true;
-}
-
-static void act_suspend(struct app *a, int unused)
-{
-	terminal_suspend();
-	a->repaint = true;
-}
-
 static void act_again(struct app *a, int unused)
 {
 	int64_t id = app_selected(a);
@@ -197,8 +207,23 @@ static void act_again(struct app *a, int unused)
 	app_ask_selected(a);
 }
 
-static void act_unfilter(struct app *a, int unused)
+/* Enter confirms what is pending; in the controls it opens all settings; else it answers the picture again. */
+static void act_enter(struct app *a, int unused)
 {
+	if (a->pending.on)
+		app_apply_pending(a);
+	else if (a->focus == PANEL_CONTROLS)
+		keys_open(a, MODE_SETTINGS);
+	else
+		act_again(a, 0);
+}
+
+static void act_escape(struct app *a, int unused)
+{
+	if (a->pending.on) {
+		app_drop_pending(a);
+		return;
+	}
 	catalog_filter(a->catalog, NULL);
 	app_select(a, a->row);
 }
@@ -231,25 +256,33 @@ static const struct binding bindings[] = {
 	{{'B'}, act_less, CONTROL_BATCH, NULL, NULL},
 	{{'v'}, act_more, CONTROL_PRECISION, "v V", "precision"},
 	{{'V'}, act_less, CONTROL_PRECISION, NULL, NULL},
-	{{'i'}, act_more, CONTROL_IMAGE_SIZE, "i I", "image size up, down"},
-	{{'I'}, act_less, CONTROL_IMAGE_SIZE, NULL, NULL},
-	{{'o'}, act_more, CONTROL_BEAMS, "o O", "beams up, down"},
-	{{'O'}, act_less, CONTROL_BEAMS, NULL, NULL},
+	{{'z'}, act_more, CONTROL_IMAGE_SIZE, "z Z", "image size up, down"},
+	{{'Z'}, act_less, CONTROL_IMAGE_SIZE, NULL, NULL},
+	{{'w'}, act_more, CONTROL_BEAMS, "w W", "beams: search width"},
+	{{'W'}, act_less, CONTROL_BEAMS, NULL, NULL},
+	{{'c'}, act_more, CONTROL_CAP, "c C", "memory cap up, down"},
+	{{'C'}, act_less, CONTROL_CAP, NULL, NULL},
 	{{'+', '='}, act_change, 1, "+ -", "chosen control up, down"},
 	{{'-'}, act_change, -1, NULL, NULL},
+	{{'o'}, act_open, MODE_SETTINGS, "o", "all settings"},
+	{{'a'}, act_fit, 0, "a", "fit: the largest batch"},
+	{{'s'}, act_sweep, 0, "s", "sweep batch x precision"},
+	{{'u'}, act_undo, 0, "u", "undo steps down in memory"},
+	{{'p'}, act_profiles, 0, "p", "profiles"},
+	{{'i'}, act_open, MODE_STATS, "i", "statistics"},
 	{{' '}, act_mark, 0, "Space", "mark the picture"},
 	{{']'}, act_next_marked, 1, "] [", "next, previous marked"},
 	{{'['}, act_next_marked, -1, NULL, NULL},
 	{{'x'}, act_run, 0, "x", "answer all, or the marked"},
 	{{'X'}, act_cancel, 0, "X", "cancel what runs"},
-	{{'r', '\r', KEY_ENTER}, act_again, 0, "r Enter", "answer this one again"},
+	{{'r'}, act_again, 0, "r", "answer this one again"},
+	{{'\r', KEY_ENTER}, act_enter, 0, "Enter", "apply a changed setting, or r"},
 	{{'/'}, act_open, MODE_FILTER, "/ Esc", "filter by text; show all"},
-	{{ESCAPE}, act_unfilter, 0, NULL, NULL},
+	{{ESCAPE}, act_escape, 0, NULL, NULL},
 	{{','}, act_sort, 1, ",", "sort in another way"},
 	{{':'}, act_open, MODE_COMMAND, ":", "a setting, as in :batch 8"},
 	{{'t'}, act_theme, 0, "t", "next theme"},
-	{{CTRL_L}, act_repaint, 0, "^L", "repaint"},
-	{{CTRL_Z}, act_suspend, 0, "^Z", "suspend; fg comes back"},
+	{{0}, NULL, 0, "^L ^Z", "repaint; suspend"},
 	{{'?', KEY_F(1)}, act_open, MODE_HELP, "?", "this help"},
 	{{'q', CTRL_C}, act_quit, 0, "q", "quit"},
 };
@@ -274,171 +307,6 @@ static void browse_key(struct app *a, int key)
 				bindings[i].act(a, bindings[i].argument);
 				return;
 			}
-}
-
-/* ---- typing -------------------------------------------------------------------------------------------------------------------------------- */
-
-/* The keys that every text field knows; any other character is typed into it. */
-static void edit_key(struct editor *e, int key)
-{
-	switch (key) {
-	case KEY_LEFT:
-	case KEY_RIGHT:
-		editor_move(e, 0, key == KEY_RIGHT ? 1 : -1);
-		break;
-	case KEY_HOME:
-	case CTRL_A:
-		editor_home(e);
-		break;
-	case KEY_END:
-	case CTRL_E:
-		editor_end(e);
-		break;
-	case KEY_BACKSPACE:
-	case 127 | TYPED: /* DEL */
-	case 8:
-		editor_backspace(e);
-		break;
-	case KEY_DC:
-		editor_delete(e);
-		break;
-	case CTRL_W:
-		editor_delete_word(e);
-		break;
-	case CTRL_U:
-		editor_clear(e);
-		break;
-	default:
-		if (key & TYPED || (key >= 32 && key < 127))
-			editor_insert(e, (uint32_t)(key & ~TYPED));
-	}
-}
-
-static void labels_key(struct app *a, int key)
-{
-	struct editor *e = &a->draft;
-
-	if (key == ESCAPE || key == CTRL_C) {
-		close_mode(a);
-	} else if (key == CTRL_S) {
-		app_apply_labels(a, e);
-	} else if (key == '\r' || key == KEY_ENTER) {
-		app_apply_labels(a, e);
-		close_mode(a);
-	} else if (key == ';' || (key == KEY_DOWN && e->row == e->n - 1 && e->line[e->row][0])) {
-		editor_end(e);
-		editor_newline(e);
-	} else if (key == KEY_DOWN) {
-		editor_move(e, 1, 0);
-	} else if (key == KEY_UP) {
-		editor_move(e, -1, 0);
-	} else if (key == CTRL_K) {
-		editor_delete_line(e);
-	} else {
-		edit_key(e, key);
-	}
-	app_touch_all(a);
-}
-
-static void filter_now(struct app *a)
-{
-	int64_t id = app_selected(a);
-	int row;
-
-	catalog_filter(a->catalog, a->line.line[0]);
-	row = id >= 0 ? catalog_picture(a->catalog, (uint32_t)id)->row : 0;
-	app_select(a, row);
-}
-
-static void line_key(struct app *a, int key)
-{
-	bool filter = a->mode == MODE_FILTER, empty = !a->line.line[0][0];
-
-	if (key == '\r' || key == KEY_ENTER) {
-		close_mode(a);
-		if (!filter)
-			app_command(a, a->line.line[0]);
-		return;
-	}
-	if (key == ESCAPE || key == CTRL_C || (empty && (key == KEY_BACKSPACE || key == (127 | TYPED) || key == 8))) {
-		editor_begin(&a->line);
-		if (filter)
-			filter_now(a);
-		close_mode(a);
-		return;
-	}
-	edit_key(&a->line, key);
-	if (filter)
-		filter_now(a);
-	app_touch(a, PANEL_STATUS);
-}
-
-/* Scrolls where the help is longer than the screen; any other key closes it. */
-static void help_key(struct app *a, int key)
-{
-	bool down = key == 'j' || key == KEY_DOWN || key == KEY_NPAGE || key == ' ', up = key == 'k' || key == KEY_UP || key == KEY_PPAGE;
-
-	if (!a->help_scrolls || (!down && !up)) {
-		close_mode(a);
-		return;
-	}
-	a->help_top += down ? 1 : -1;
-	app_touch_all(a);
-}
-
-/* ---- mouse --------------------------------------------------------------------------------------------------------------------------------- */
-
-/* A click chooses the control; on its arrows, or on its value when it was chosen already, it changes it. */
-static void click_control(struct app *a, int y, int x)
-{
-	enum { ARROW = 12 }; /* the column of the left one, where there are arrows */
-
-	for (int c = 0; c < CONTROLS; c++) {
-		struct rect r = view_control_place(&a->layout, (enum control)c);
-		bool chosen = a->focus == PANEL_CONTROLS && a->control == (enum control)c, arrows = !a->layout.compact && x >= r.left + ARROW;
-
-		if (y != r.top || x < r.left || x >= r.left + r.width)
-			continue;
-		a->control = (enum control)c;
-		if (arrows || chosen)
-			app_change_control(a, a->control, arrows && x < r.left + ARROW + 2 ? -1 : 1);
-	}
-	act_focus(a, PANEL_CONTROLS);
-}
-
-static void click(struct app *a, int y, int x)
-{
-	int panel = layout_at(&a->layout, y, x);
-	const struct rect *r = panel < 0 ? NULL : &a->layout.panel[panel];
-
-	if (panel == PANEL_BROWSER) {
-		act_focus(a, PANEL_BROWSER);
-		if (y > r->top && y < r->top + r->height - 1 && a->top + y - r->top - 1 < catalog_rows(a->catalog))
-			app_select(a, a->top + y - r->top - 1);
-	} else if (panel == PANEL_ANSWERS) {
-		act_focus(a, PANEL_ANSWERS);
-	} else if (panel == PANEL_CONTROLS) {
-		click_control(a, y, x);
-	}
-}
-
-static void mouse(struct app *a)
-{
-	MEVENT m;
-
-	if (getmouse(&m) != OK || a->mode != MODE_BROWSE)
-		return;
-	a->moved = true;
-	if (m.bstate & BUTTON4_PRESSED || m.bstate & BUTTON5_PRESSED) {
-		int step = m.bstate & BUTTON4_PRESSED ? -1 : 1, panel = layout_at(&a->layout, m.y, m.x);
-
-		if (panel == PANEL_CONTROLS && a->focus == PANEL_CONTROLS)
-			app_change_control(a, a->control, -step);
-		else if (panel == PANEL_BROWSER || panel == PANEL_PICTURE)
-			app_select(a, a->row + 3 * step);
-	} else if (m.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED)) {
-		click(a, m.y, m.x);
-	}
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------------------- */
@@ -467,18 +335,27 @@ static bool swallow_answer(void)
 	return true;
 }
 
+/* Known everywhere. */
+static bool common_key(struct app *a, int key)
+{
+	if (key == CTRL_Z)
+		terminal_suspend();
+	else if (key == CTRL_L)
+		clearok(stdscr, TRUE);
+	else
+		return false;
+	a->repaint = true;
+	return true;
+}
+
 static void take_key(struct app *a, int key)
 {
 	a->moved = true;
+	if (common_key(a, key))
+		return;
 	if (a->layout.too_small) /* nothing is seen, so nothing is done */
 		a->quit = key == 'q' || key == CTRL_C;
-	else if (a->mode == MODE_HELP)
-		help_key(a, key);
-	else if (a->mode == MODE_LABELS)
-		labels_key(a, key);
-	else if (a->mode == MODE_FILTER || a->mode == MODE_COMMAND)
-		line_key(a, key);
-	else
+	else if (!keys_overlay(a, key))
 		browse_key(a, key);
 }
 
@@ -491,7 +368,7 @@ void keys_read(struct app *a)
 		if (kind == OK && key == ESCAPE && swallow_answer())
 			continue;
 		if (kind == KEY_CODE_YES && key == KEY_MOUSE)
-			mouse(a);
+			keys_mouse(a);
 		else if (kind != KEY_CODE_YES || key != KEY_RESIZE) /* of a resize the signal pipe tells */
 			take_key(a, kind == OK && key > 126 ? (int)key | TYPED : (int)key);
 	}

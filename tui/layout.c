@@ -3,6 +3,7 @@
 
 enum {
 	BOTTOM_ROWS = 6,       /* of the memory and controls panels with frames */
+	BOTTOM_MOST = 11,      /* where the screen is high */
 	FRAMED_MIN_ROWS = 22,  /* below this they are compact */
 	LIST_MIN_COLUMNS = 76, /* below this the list goes */
 };
@@ -44,7 +45,7 @@ struct layout layout_compute(int rows, int columns)
 	if (l.too_small)
 		return l;
 	l.compact = rows < FRAMED_MIN_ROWS;
-	bottom = l.compact ? 2 : BOTTOM_ROWS;
+	bottom = l.compact ? 2 : clamp(rows / 4, BOTTOM_ROWS, BOTTOM_MOST);
 	l.panel[PANEL_TITLE] = (struct rect){0, 0, 1, columns};
 	l.panel[PANEL_STATUS] = (struct rect){rows - 1, 0, 1, columns};
 	place_top(&l, 1, rows - 2 - bottom);

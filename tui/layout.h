@@ -19,7 +19,8 @@ struct layout {
 	struct rect panel[PANELS];
 };
 
-/* Panels go in this order as the room shrinks: memory and controls lose their frames, then the list goes. Panels never overlap and fill the screen. */
+/* Panels go in this order as the room shrinks: memory and controls get fewer rows, then lose their frames, then the list goes. Panels never overlap and
+ * fill the screen. */
 struct layout layout_compute(int rows, int columns);
 /* The panel at a cell, or -1. */
 int layout_at(const struct layout *l, int y, int x);

@@ -15,7 +15,8 @@
 struct theme {
 	char *name;
 	attr_t attr[ROLES];
-	int pair[ROLES];
+	int pair[ROLES], pair_over[ROLES]; /* the latter for use over an overlay */
+	bool over;
 	int foreground[ROLES], background[ROLES]; /* 0xRRGGBB or DEFAULT_COLOUR */
 	bool mentioned[ROLES];                    /* by the file */
 };
@@ -138,10 +139,15 @@ static void fill_gaps(struct theme *t)
 /* A role without a background of its own stands on that of the text. */
 static void make_pairs(struct theme *t)
 {
+	int over = t->background[ROLE_OVERLAY];
+
 	for (int role = 0; role < ROLES; role++) {
-		if (t->background[role] == DEFAULT_COLOUR)
+		bool own = t->background[role] != DEFAULT_COLOUR;
+
+		if (!own)
 			t->background[role] = t->background[ROLE_TEXT];
 		t->pair[role] = colour_pair(t->foreground[role], t->background[role]);
+		t->pair_over[role] = colour_pair(t->foreground[role], own || over == DEFAULT_COLOUR ? t->background[role] : over);
 	}
 }
 
@@ -239,8 +245,10 @@ void theme_free(struct theme *t)
 {
 	if (!t)
 		return;
-	for (int role = 0; role < ROLES; role++)
+	for (int role = 0; role < ROLES; role++) {
 		colour_free(t->pair[role]);
+		colour_free(t->pair_over[role]);
+	}
 	free(t->name);
 	free(t);
 }
@@ -320,7 +328,12 @@ int theme_background(const struct theme *t, enum theme_role role)
 
 void theme_set(const struct theme *t, WINDOW *w, enum theme_role role)
 {
-	int pair = t->pair[role];
+	int pair = t->over ? t->pair_over[role] : t->pair[role];
 
 	wattr_set(w, t->attr[role], (short)pair, &pair);
+}
+
+void theme_over(struct theme *t, bool on)
+{
+	t->over = on;
 }

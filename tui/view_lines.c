@@ -26,7 +26,7 @@ static void title_facts(const struct app *a, int width, char *out, size_t size)
 {
 	const char *device = a->device.name[0] ? a->device.name : a->library_failure ? "no libtorch" : "libtorch is loading";
 	const char *precision = precision_name(app_precision(a));
-	int batch = engine_get_settings(a->engine).batch;
+	int batch = a->status.ladder.steps ? a->status.ladder.batch : a->config->settings.batch;
 	char clock[16];
 	time_t now = time(NULL);
 	struct tm tm;
@@ -71,8 +71,9 @@ static int draw_key(const struct app *a, int y, int x, int width, const char *ke
 
 static void draw_hints(const struct app *a, const struct rect *r, int width)
 {
-	static const struct key_help hints[] = {{"?", "help"},     {"e", "labels"}, {"Tab", "panel"}, {"b", "batch"}, {"v", "precision"},
-						{"Space", "mark"}, {"/", "filter"}, {"t", "theme"},   {"x", "run"},   {"q", "quit"}};
+	static const struct key_help hints[] = {{"?", "help"}, {"e", "labels"}, {"b", "batch"},   {"v", "precision"},
+						{"a", "fit"},  {"s", "sweep"},  {"p", "profile"}, {"o", "settings"},
+						{"x", "run"},  {"/", "filter"}, {"t", "theme"},   {"q", "quit"}};
 	int x = 1;
 
 	for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
@@ -81,6 +82,23 @@ static void draw_hints(const struct app *a, const struct rect *r, int width)
 		if (x + needs <= width)
 			x += draw_key(a, r->top, x, width - x, hints[i].keys, hints[i].what);
 	}
+}
+
+/* What a setting that waits for a decision would come to. */
+static void draw_pending(const struct app *a, const struct rect *r, int width)
+{
+	const struct pending *p = &a->pending;
+	char wanted[16], limit[16];
+
+	if (!p->known)
+		draw_text(&a->canvas, r->top, 1, width, ROLE_KEY, "changed: Enter applies now, Esc drops");
+	else if (p->wanted.fits)
+		draw_format(&a->canvas, r->top, 1, width, ROLE_GHOST, "forecast peak %s fits in %s: Enter applies now, Esc drops",
+			    view_size(p->wanted.used, wanted), view_size(p->wanted.limit, limit));
+	else
+		draw_format(&a->canvas, r->top, 1, width, ROLE_ALERT,
+			    "does not fit: forecast peak %s, room for %s; Enter applies all the same, Esc drops", view_size(p->wanted.used, wanted),
+			    view_size(p->wanted.limit, limit));
 }
 
 /* How far a run of the folder is, and what is on its way. Returns the columns taken at the right end. */
@@ -92,9 +110,14 @@ static int draw_progress(const struct app *a, const struct rect *r)
 	if (!app_busy(a))
 		return 0;
 	if (a->status.pending > 0) {
-		total = a->run_total > a->status.pending ? a->run_total : a->status.pending;
-		done = total - a->status.pending;
-		snprintf(text, sizeof text, " %d/%d %s ", done, total, draw_spinner(&a->canvas, a->tick));
+		/* What the queue did not take yet is of the run too. */
+		total = a->run_total + (a->run_all && !a->run_marked ? catalog_total(a->catalog) - a->submitted : 0);
+		total = total > a->status.pending ? total : a->status.pending;
+		done = a->run_total > a->status.pending ? a->run_total - a->status.pending : 0;
+		snprintf(text, sizeof text, "%s %d/%d %s ", a->full ? " queue full " : "", done, total, draw_spinner(&a->canvas, a->tick));
+	} else if (a->trials.running) {
+		done = total = 0;
+		snprintf(text, sizeof text, " trial %s ", draw_spinner(&a->canvas, a->tick));
 	} else {
 		done = 0;
 		total = 0;
@@ -118,18 +141,43 @@ static void draw_prompt(const struct app *a, const struct rect *r)
 	move(r->top, x);
 }
 
+/* The steps down that stand until they are undone, at the right end. Returns the columns taken, `taken` among them. */
+static int draw_ladder(const struct app *a, const struct rect *r, int taken)
+{
+	const struct ladder_status *l = &a->status.ladder;
+	char text[80];
+	int width;
+
+	if (!l->steps && !l->device_failed)
+		return taken;
+	if (l->device_failed)
+		snprintf(text, sizeof text, " CUDA failed: on the CPU ");
+	else
+		snprintf(text, sizeof text, " %d step%s down: u undoes ", l->steps, l->steps > 1 ? "s" : "");
+	width = draw_columns(text);
+	if (taken + width > r->width * 2 / 3)
+		return taken;
+	draw_text(&a->canvas, r->top, r->width - taken - width, width, l->device_failed ? ROLE_ALERT : ROLE_WARNING, text);
+	return taken + width;
+}
+
 void view_status(struct app *a, const struct rect *r)
 {
-	int taken;
+	char alerts[600];
+	int width;
 
 	draw_blank(&a->canvas, r, ROLE_STATUS);
 	if (a->mode == MODE_FILTER || a->mode == MODE_COMMAND) {
 		draw_prompt(a, r);
 		return;
 	}
-	taken = draw_progress(a, r);
+	width = r->width - draw_ladder(a, r, draw_progress(a, r)) - 2;
 	if (a->message[0])
-		draw_text(&a->canvas, r->top, 1, r->width - taken - 2, a->message_role, a->message);
+		draw_text(&a->canvas, r->top, 1, width, a->message_role, a->message);
+	else if (a->pending.on)
+		draw_pending(a, r, width);
+	else if (alerts_line(&a->alerts, alerts, sizeof alerts))
+		draw_text(&a->canvas, r->top, 1, width, ROLE_ALERT, alerts);
 	else
-		draw_hints(a, r, r->width - taken - 1);
+		draw_hints(a, r, width + 1);
 }

@@ -1,15 +1,17 @@
-/* view_memory.c - what tensors hold, and the controls. */
+/* view_memory.c - what is held, by whom: one bar of the device with cap and reserve on it, the numbers, and what a pending setting would hold. */
 #include <stdio.h>
 #include <string.h>
 
 #include "tui/app.h"
 
-enum { CONTROL_COLUMNS = 26 }; /* of a control in a frame: "v precision ‹ auto bf16 ›" */
-
 static const char *const short_names[MODEL_KINDS] = {"clip", "caption", "nli"};
+/* Of the bar's parts, so that they are told apart without colours too. */
+static const char *const marks[MODEL_KINDS] = {"1", "2", "3"};
+static const enum theme_role weight_roles[MODEL_KINDS] = {ROLE_WEIGHTS, ROLE_WEIGHTS_2, ROLE_WEIGHTS_3};
 
-/* Three significant digits and a unit: "9.12G", "320M". */
-static const char *size_text(int64_t bytes, char out[16])
+enum { CLOSE_UP = 3 }; /* ours have a bar of their own where they could take no more of the device's bar than one in so many cells */
+
+const char *view_size(int64_t bytes, char out[16])
 {
 	double value = (double)bytes;
 	static const char units[] = "BKMGT";
@@ -23,27 +25,142 @@ static const char *size_text(int64_t bytes, char out[16])
 	return out;
 }
 
-static struct memory_rows rows_of(const struct app *a)
+static struct memory_rows rows_of(const struct app *a, const struct device_status *d)
 {
-	struct model_weights weights[MODEL_KINDS];
+	int64_t bytes[MODEL_KINDS] = {0};
 
 	for (int i = 0; i < MODEL_KINDS; i++)
-		weights[i] = (struct model_weights){a->status.lane[i].weight_bytes, a->status.lane[i].weight_held};
-	return memory_rows(&a->status.device[0].memory, weights);
+		if (a->status.lane[i].ready && !a->status.lane[i].evicted && a->status.lane[i].device == d->device)
+			bytes[i] = a->status.lane[i].weight_bytes;
+	return memory_rows(&d->memory, bytes);
 }
 
-static void draw_held(const struct app *a, const struct memory_rows *m, int y, int x, int width)
-{
-	const enum theme_role roles[] = {ROLE_WEIGHTS, ROLE_ACTIVATIONS, ROLE_CACHE, ROLE_OTHERS};
-	const int64_t value[] = {m->weights + m->mapped, m->activations, m->cached, m->others};
-	char text[64], held[16], total[16];
-	int n;
+/* ---- bars ----------------------------------------------------------------------------------------------------------------------------------- */
 
-	snprintf(text, sizeof text, " %s of %s", size_text(m->ours + m->mapped, held), size_text(m->total, total));
+/* A bar of `scale` bytes; others only where it is the whole device. Left out of `ours` is what is cached: a run finds it free. */
+struct bar {
+	int y, x, width;
+	int64_t scale, used, reserve_at, cap;
+	int used_cells;
+};
+
+static int column(const struct bar *b, int64_t bytes)
+{
+	int at = b->scale > 0 ? (int)((double)bytes / (double)b->scale * b->width + 0.5) : 0;
+
+	return at < 0 ? 0 : at > b->width ? b->width : at;
+}
+
+static void draw_held(const struct app *a, const struct memory_rows *m, struct bar *b, bool others)
+{
+	struct bar_part part[BAR_PARTS];
+	int cells[BAR_PARTS], n = 0;
+
+	for (int i = 0; i < MODEL_KINDS; i++)
+		part[n++] = (struct bar_part){m->model[i], weight_roles[i], BAR_SOLID, marks[i]};
+	part[n++] = (struct bar_part){m->activations, ROLE_ACTIVATIONS, BAR_SOLID, "a"};
+	part[n++] = (struct bar_part){m->kv, ROLE_KV, BAR_SOLID, "k"};
+	part[n++] = (struct bar_part){m->cached, ROLE_CACHE, BAR_CACHE, NULL};
+	part[n++] = (struct bar_part){m->free, ROLE_FREE, BAR_FREE, NULL};
+	if (others)
+		part[n++] = (struct bar_part){m->others, ROLE_OTHERS, BAR_OTHERS, NULL};
+	draw_shares(part, n, b->scale, b->width, cells);
+	draw_parts(&a->canvas, b->y, b->x, part, cells, n);
+	b->used = m->weights + m->activations + m->kv;
+	b->used_cells = 0;
+	for (int i = 0; i < MODEL_KINDS + 2; i++)
+		b->used_cells += cells[i];
+}
+
+/* What the pending setting would hold more (/) or less (\) than is held now. */
+static void draw_ghost(const struct app *a, const struct bar *b)
+{
+	int to = column(b, a->pending.wanted.used), from = b->used_cells, step = to < from ? -1 : 1;
+	enum theme_role role = a->pending.wanted.fits ? ROLE_GHOST : ROLE_ALERT;
+
+	if (!a->pending.on || !a->pending.known)
+		return;
+	if (step > 0 && to == from && a->pending.wanted.used > b->used && to < b->width)
+		to++;
+	for (int at = step > 0 ? from : to; at < (step > 0 ? to : from); at++)
+		draw_text(&a->canvas, b->y, b->x + at, 1, role, step > 0 ? (a->canvas.symbols ? "╱" : "/") : (a->canvas.symbols ? "╲" : "\\"));
+}
+
+static void draw_limits(const struct app *a, const struct bar *b)
+{
+	int cap = column(b, b->cap), reserve = column(b, b->reserve_at);
+
+	if (b->reserve_at > 0 && b->reserve_at < b->scale && reserve < b->width)
+		draw_text(&a->canvas, b->y, b->x + reserve, 1, ROLE_LIMIT, a->canvas.symbols ? "┊" : "!");
+	if (b->cap > 0 && b->cap <= b->scale)
+		draw_text(&a->canvas, b->y, b->x + (cap < b->width ? cap : b->width - 1), 1, ROLE_LIMIT, a->canvas.symbols ? "┃" : "|");
+}
+
+static void draw_bar_of(const struct app *a, const struct memory_rows *m, struct bar *b, bool others)
+{
+	if (b->width < 4)
+		return;
+	draw_held(a, m, b, others);
+	draw_ghost(a, b);
+	draw_limits(a, b);
+}
+
+/* The reserve counts from the device's end; a cap or percentage on its way counts as it will be. */
+static struct bar bar_at(const struct app *a, const struct device_status *d, int y, int x, int width)
+{
+	const struct engine_settings *s = a->pending.on ? &a->pending.config.settings : &a->config->settings;
+	int64_t total = d->memory.device_total;
+	struct bar b = {.y = y, .x = x, .width = width, .scale = total, .reserve_at = total / 100 * (100 - s->reserve)};
+
+	b.cap = !a->pending.on ? d->memory.cap : s->cap ? s->cap : total / 100 * s->cap_percent;
+	return b;
+}
+
+/* " 9.1G of 140G" at the right end, the bar before it. */
+static void draw_device_bar(const struct app *a, const struct device_status *d, int y, int x, int width, const char *name)
+{
+	struct memory_rows m = rows_of(a, d);
+	char text[64], held[16], total[16];
+	struct bar bar;
+	int n, used = 0;
+
+	if (name)
+		used = draw_format(&a->canvas, y, x, width / 3, ROLE_DIM, "%s ", name);
+	snprintf(text, sizeof text, " %s of %s", view_size(m.ours, held), view_size(m.total, total));
 	n = draw_columns(text);
-	draw_stack(&a->canvas, y, x, width - n, value, roles, 4, m->total);
+	bar = bar_at(a, d, y, x + used, width - n - used);
+	draw_bar_of(a, &m, &bar, true);
 	draw_text(&a->canvas, y, x + width - n, n, ROLE_VALUE, text);
 }
+
+/* The most that the close-up must show, what is pending left out: the panel's lines stay where they are while one steps through settings. */
+static int64_t close_up_scale(const struct app *a, const struct memory_rows *m)
+{
+	const struct memory_reading *reading = &a->status.device[0].memory;
+	int64_t most = m->ours;
+
+	most = reading->peak[PEAK_START] > most ? reading->peak[PEAK_START] : most;
+	most = reading->cap > most ? reading->cap : most;
+	return most + most / 16;
+}
+
+static void draw_close_up(const struct app *a, const struct memory_rows *m, int64_t scale, int y, int x, int width)
+{
+	char text[32], size[16];
+	struct bar bar;
+	int n;
+
+	if (a->pending.on && a->pending.known && a->pending.wanted.used > scale)
+		scale = a->pending.wanted.used;
+	snprintf(text, sizeof text, " of %s", view_size(scale, size));
+	n = draw_columns(text);
+	bar = bar_at(a, &a->status.device[0], y, x, width - n);
+	bar.scale = scale;
+	draw_bar_of(a, m, &bar, false);
+	draw_text(&a->canvas, y, x + width - n, n, ROLE_DIM, text);
+}
+
+/* ---- numbers -------------------------------------------------------------------------------------------------------------------------------- */
 
 struct amount {
 	const char *name;
@@ -58,7 +175,7 @@ static int draw_amounts(const struct app *a, const struct amount *amounts, int n
 	int used = 0;
 
 	for (int i = 0; i < n; i++) {
-		int needs = draw_columns(amounts[i].name) + 1 + (int)strlen(size_text(amounts[i].bytes, size));
+		int needs = draw_columns(amounts[i].name) + 1 + (int)strlen(view_size(amounts[i].bytes, size));
 
 		if (used + needs > width)
 			return used;
@@ -68,163 +185,178 @@ static int draw_amounts(const struct app *a, const struct amount *amounts, int n
 	return used;
 }
 
-/* How busy the device is, where it tells, else how many CPUs this process keeps busy. */
+/* Where there is little room, what is nothing goes first. */
+static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, int x, int width)
+{
+	const struct amount all[] = {{"weights", m->weights, ROLE_WEIGHTS},
+				     {"act", m->activations, ROLE_ACTIVATIONS},
+				     {"kv", m->kv, ROLE_KV},
+				     {"cache", m->cached, ROLE_CACHE},
+				     {"free", m->free, ROLE_DIM},
+				     {"others", m->others, ROLE_OTHERS},
+				     {"mapped", m->mapped, ROLE_DIM}};
+	enum { KINDS = sizeof all / sizeof *all, MAPPED = KINDS - 1, ROOM = 50 };
+	struct amount kinds[KINDS];
+	int n = 0;
+
+	for (int i = 0; i < KINDS; i++)
+		if (all[i].bytes || (width >= ROOM && i != MAPPED))
+			kinds[n++] = all[i];
+	draw_amounts(a, kinds, n, y, x, width);
+}
+
+static void draw_peaks(const struct app *a, int y, int x, int width)
+{
+	const struct memory_reading *m = &a->status.device[0].memory;
+	const struct amount peaks[] = {{"peak", m->peak[PEAK_BATCH], ROLE_DIM},
+				       {"change", m->peak[PEAK_CHANGE], ROLE_DIM},
+				       {"start", m->peak[PEAK_START], ROLE_DIM},
+				       {"cap", m->cap, ROLE_LIMIT}};
+
+	draw_amounts(a, peaks, m->cap > 0 ? 4 : 3, y, x, width);
+}
+
+/* What the pending setting would hold: "forecast 11.8G +1.6G fits". */
+static void draw_forecast(const struct app *a, int y, int x, int width)
+{
+	const struct pending *p = &a->pending;
+	enum theme_role role = p->wanted.fits ? ROLE_GHOST : ROLE_ALERT;
+	char wanted[16], change[16], limit[16];
+	int64_t delta = p->wanted.used - p->now.used;
+
+	if (!p->known) {
+		draw_text(&a->canvas, y, x, width, ROLE_DIM, "no forecast before a model is open");
+		return;
+	}
+	view_size(p->wanted.used, wanted);
+	view_size(delta < 0 ? -delta : delta, change);
+	view_size(p->wanted.limit, limit);
+	if (!draw_whole(&a->canvas, y, x, width, role, "forecast peak %s (%c%s) %s %s", wanted, delta < 0 ? '-' : '+', change,
+			p->wanted.fits ? "fits in" : "does not fit in", limit))
+		draw_format(&a->canvas, y, x, width, role, "%s (%c%s) %s", wanted, delta < 0 ? '-' : '+', change,
+			    p->wanted.fits ? "fits" : "does not fit");
+}
+
+static void draw_models(const struct app *a, int y, int x, int width)
+{
+	char size[16], device[16];
+	int used = 0;
+
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		const struct lane_status *l = &a->status.lane[i];
+
+		if (!l->ready || used + draw_columns(short_names[i]) + 8 > width)
+			continue;
+		used += draw_whole(&a->canvas, y, x + used, width - used, weight_roles[i], "%s %s ", marks[i], short_names[i]);
+		if (l->evicted) {
+			used += draw_whole(&a->canvas, y, x + used, width - used, ROLE_WARNING, "evicted  ");
+			continue;
+		}
+		used += draw_whole(&a->canvas, y, x + used, width - used, l->busy ? ROLE_PENDING : ROLE_TEXT, "%s ",
+				   view_size(l->weight_bytes, size));
+		if (l->device != a->status.device[0].device) /* the bar is another's */
+			used += draw_whole(&a->canvas, y, x + used, width - used, ROLE_DIM, "%s ", device_name(l->device, device));
+		used += 1;
+	}
+}
+
+/* The device: how busy, how hot, what it draws; else how many CPUs this process keeps busy. */
 static void draw_load(const struct app *a, int y, int x, int width)
 {
 	const struct gauge_sample *g = &a->gauge_now;
+	const struct device_status *d = &a->status.device[0];
+	char size[16];
+	int used = 0;
 
-	if (g->gpu && g->gpu_busy >= 0)
-		draw_whole(&a->canvas, y, x, width, ROLE_OTHERS, "gpu %d%%", g->gpu_busy);
-	else if (g->time > 0)
-		draw_whole(&a->canvas, y, x, width, ROLE_OTHERS, "cpu %.1f", g->cpu);
-}
-
-static void draw_kinds(const struct app *a, const struct memory_rows *m, int y, int x, int width)
-{
-	const struct amount kinds[] = {{"weights", m->weights + m->mapped, ROLE_WEIGHTS},
-				       {"act", m->activations, ROLE_ACTIVATIONS},
-				       {"cache", m->cached, ROLE_CACHE},
-				       {"peak", m->peak, ROLE_VALUE},
-				       {"others", m->others, ROLE_OTHERS},
-				       {"free", m->free, ROLE_DIM}};
-
-	draw_amounts(a, kinds, sizeof kinds / sizeof *kinds, y, x, width);
-}
-
-static void draw_by_model(const struct app *a, const struct memory_rows *m, int y, int x, int width)
-{
-	struct amount amounts[MODEL_KINDS + 2];
-	int n = 0, used;
-
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		const struct lane_status *lane = &a->status.lane[i];
-		int64_t held = lane->weight_bytes;
-
-		if (lane->ready)
-			amounts[n++] = (struct amount){short_names[i], held, lane->busy ? ROLE_PENDING : ROLE_DIM};
+	if (d->device != DEVICE_CPU && g->time > 0 && (double)app_now() / 1000 - g->time > 5) {
+		draw_text(&a->canvas, y, x, width, ROLE_WARNING, "the driver does not answer");
+		return;
 	}
-	if (m->cap > 0)
-		amounts[n++] = (struct amount){"cap", m->cap, ROLE_WARNING};
-	if (a->gauge_now.rss > 0)
-		amounts[n++] = (struct amount){"process", a->gauge_now.rss, ROLE_OTHERS};
-	used = draw_amounts(a, amounts, n, y, x, width);
-	draw_load(a, y, x + used, width - used);
+	if (g->gpu && g->gpu_busy >= 0)
+		used += draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "gpu %d%%  ", g->gpu_busy);
+	if (g->gpu && g->gpu_celsius >= 0)
+		used += draw_whole(&a->canvas, y, x + used, width - used, ROLE_TEXT, "%d%s  ", g->gpu_celsius, a->canvas.utf8 ? "°C" : "C");
+	if (g->gpu && g->gpu_watts >= 0)
+		used += draw_whole(&a->canvas, y, x + used, width - used, ROLE_TEXT, "%.0f W  ", g->gpu_watts);
+	if (!g->gpu && g->time > 0)
+		used += draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "cpu %.1f  ", g->cpu);
+	if (g->rss > 0)
+		used += draw_whole(&a->canvas, y, x + used, width - used, ROLE_DIM, "process %s  ", view_size(g->rss, size));
+	draw_whole(&a->canvas, y, x + used, width - used, ROLE_DIM, "%s", g->gpu ? g->gpu_name : d->name);
 }
 
-static void draw_history(const struct app *a, int y, int x, int width)
+/* Over `rows` rows, the lowest at the bottom. */
+static void draw_history(const struct app *a, int y, int x, int width, int rows)
 {
 	int64_t value[MEMORY_HISTORY], top = 1;
 
 	for (int i = 0; i < a->history.count; i++) {
-		value[i] = memory_history_at(&a->history, i);
-		top = value[i] > top ? value[i] : top;
+		int64_t held = memory_history_at(&a->history, i);
+
+		top = held > top ? held : top;
 	}
-	draw_graph(&a->canvas, y, x, width, value, a->history.count, top, ROLE_GRAPH);
+	for (int row = 0; row < rows; row++) {
+		for (int i = 0; i < a->history.count; i++)
+			value[i] = memory_history_at(&a->history, i) * rows - row * top;
+		draw_graph(&a->canvas, y + rows - 1 - row, x, width, value, a->history.count, top, ROLE_GRAPH);
+	}
+}
+
+/* ---- the panel ------------------------------------------------------------------------------------------------------------------------------ */
+
+/* On one line: a short bar, then the forecast or the numbers. */
+static void draw_one_line(const struct app *a, const struct memory_rows *m, const struct rect *r)
+{
+	int half = r->width / 2;
+
+	draw_blank(&a->canvas, r, ROLE_TEXT);
+	draw_text(&a->canvas, r->top, r->left + 1, 7, ROLE_HEADING, "memory");
+	draw_device_bar(a, &a->status.device[0], r->top, r->left + 8, half - 8, NULL);
+	if (a->pending.on)
+		draw_forecast(a, r->top, r->left + half + 1, half - 2);
+	else
+		draw_kinds(a, m, r->top, r->left + half + 1, half - 2);
+}
+
+/* The lines by how much they are missed; what there is no row for is left out. */
+static void draw_lines(const struct app *a, const struct memory_rows *m, const struct rect *in)
+{
+	int y = in->top, end = in->top + in->height, x = in->left + 1, width = in->width - 2, others = a->status.devices - 1;
+	int64_t scale = close_up_scale(a, m);
+	char name[16];
+
+	draw_device_bar(a, &a->status.device[0], y++, x, width, NULL);
+	if (scale < m->total / CLOSE_UP && m->ours > 0)
+		draw_close_up(a, m, scale, y++, x, width);
+	draw_kinds(a, m, y++, x, width);
+	if (a->pending.on)
+		draw_forecast(a, y++, x, width);
+	else
+		draw_peaks(a, y++, x, width);
+	if (y < end)
+		draw_models(a, y++, x, width);
+	for (int i = 1; i <= others && y < end; i++)
+		draw_device_bar(a, &a->status.device[i], y++, x, width, device_name(a->status.device[i].device, name));
+	if (y < end)
+		draw_load(a, y++, x, width);
+	if (y < end)
+		draw_history(a, y, x, width, end - y);
 }
 
 void view_memory(struct app *a, const struct rect *r)
 {
-	struct memory_rows m = rows_of(a);
-	struct rect in = *r;
+	struct memory_rows m = rows_of(a, &a->status.device[0]);
+	char title[64], name[16];
+	struct rect in;
 
 	if (r->height == 1) {
-		draw_blank(&a->canvas, r, ROLE_TEXT);
-		draw_text(&a->canvas, r->top, r->left + 1, 7, ROLE_HEADING, "memory");
-		draw_held(a, &m, r->top, r->left + 8, r->width / 2 - 8);
-		draw_kinds(a, &m, r->top, r->left + r->width / 2 + 1, r->width / 2 - 2);
+		draw_one_line(a, &m, r);
 		return;
 	}
-	in = draw_frame(&a->canvas, r, a->focus == PANEL_MEMORY, false, "memory held by tensors");
-	if (!a->status.library) {
-		draw_text(&a->canvas, in.top, in.left + 1, in.width - 2, ROLE_DIM, "nothing yet: libtorch is not loaded");
-		return;
-	}
-	draw_held(a, &m, in.top, in.left + 1, in.width - 2);
-	draw_kinds(a, &m, in.top + 1, in.left + 1, in.width - 2);
-	draw_by_model(a, &m, in.top + 2, in.left + 1, in.width - 2);
-	draw_history(a, in.top + 3, in.left + 1, in.width - 2);
-}
-
-/* ---- controls ------------------------------------------------------------------------------------------------------------------------------- */
-
-/* On one line there is no room for arrows. */
-static void draw_control(const struct app *a, enum control c, const struct rect *r, bool arrows)
-{
-	bool focused = a->focus == PANEL_CONTROLS && a->control == c;
-	int x = r->left, end = r->left + r->width;
-	char value[32];
-
-	app_control_text(a, c, value, sizeof value);
-	x += draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, "%s ", app_control_key(c));
-	x += draw_format(&a->canvas, r->top, x, end - x, ROLE_DIM, arrows ? "%-9s " : "%s ", app_control_name(c));
-	if (arrows)
-		x += draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, "%s ", draw_symbol(&a->canvas, SYM_LEFT));
-	x += draw_text(&a->canvas, r->top, x, end - x, focused ? ROLE_VALUE_FOCUS : ROLE_VALUE, value);
-	if (arrows)
-		draw_format(&a->canvas, r->top, x, end - x, ROLE_KEY, " %s", draw_symbol(&a->canvas, SYM_RIGHT));
-}
-
-struct rect view_control_place(const struct layout *l, enum control c)
-{
-	static const int at[CONTROLS + 1] = {0, 12, 34, 50, LAYOUT_MIN_COLUMNS - 1}; /* of the narrowest screen */
-	const struct rect *r = &l->panel[PANEL_CONTROLS];
-	int from = at[c] * r->width / LAYOUT_MIN_COLUMNS, to = at[c + 1] * r->width / LAYOUT_MIN_COLUMNS;
-
-	if (r->height == 1)
-		return (struct rect){r->top, r->left + 1 + from, 1, to - from};
-	return (struct rect){r->top + 1 + (int)c, r->left + 2, 1, CONTROL_COLUMNS};
-}
-
-/* The slowest part says where time goes: the lane with the highest median. */
-static const struct lane_status *slowest(const struct app *a)
-{
-	const struct lane_status *worst = &a->status.lane[0];
-
-	for (int i = 1; i < MODEL_KINDS; i++)
-		if (a->status.lane[i].p50_ms > worst->p50_ms)
-			worst = &a->status.lane[i];
-	return worst;
-}
-
-static void draw_speed(const struct app *a, int y, int x, int width)
-{
-	const struct lane_status *lane = slowest(a);
-
-	if (a->status.images_per_s <= 0)
-		draw_text(&a->canvas, y, x, width, ROLE_DIM, "idle");
-	else if (!draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "%.1f pictures/s", a->status.images_per_s))
-		draw_format(&a->canvas, y, x, width, ROLE_TEXT, "%.1f/s", a->status.images_per_s);
-	if (lane->done && !draw_whole(&a->canvas, y + 1, x, width, ROLE_DIM, "p50 %.0f ms  p95 %.0f ms", lane->p50_ms, lane->p95_ms))
-		draw_format(&a->canvas, y + 1, x, width, ROLE_DIM, "%.0f ms", lane->p50_ms);
-}
-
-static void draw_counts(const struct app *a, int y, int x, int width)
-{
-	int failed = catalog_count(a->catalog, PICTURE_FAILED);
-	int used = draw_format(&a->canvas, y, x, width, ROLE_DONE, "%s %d  ", draw_symbol(&a->canvas, SYM_DONE),
-			       catalog_count(a->catalog, PICTURE_DONE));
-	enum theme_role role = a->status.pending ? ROLE_PENDING : ROLE_DIM;
-
-	draw_format(&a->canvas, y, x + used, width - used, failed ? ROLE_FAILED : ROLE_DIM, "%s %d", draw_symbol(&a->canvas, SYM_FAILED), failed);
-	if (!draw_whole(&a->canvas, y + 1, x, width, role, "%s %d waiting", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending))
-		draw_format(&a->canvas, y + 1, x, width, role, "%s %d", draw_symbol(&a->canvas, SYM_WORKING), a->status.pending);
-}
-
-void view_controls(struct app *a, const struct rect *r)
-{
-	struct rect in = *r;
-
-	if (r->height == 1)
-		draw_blank(&a->canvas, r, ROLE_TEXT);
+	snprintf(title, sizeof title, "memory of %s", a->status.library ? device_name(a->status.device[0].device, name) : "tensors");
+	in = draw_frame(&a->canvas, r, a->focus == PANEL_MEMORY, false, title);
+	if (a->status.library)
+		draw_lines(a, &m, &in);
 	else
-		in = draw_frame(&a->canvas, r, a->focus == PANEL_CONTROLS, false, "controls");
-	for (int c = 0; c < CONTROLS; c++) {
-		struct rect place = view_control_place(&a->layout, (enum control)c);
-
-		draw_control(a, (enum control)c, &place, r->height > 1);
-	}
-	if (r->height == 1)
-		return;
-	draw_speed(a, in.top, in.left + CONTROL_COLUMNS + 2, in.width - CONTROL_COLUMNS - 2);
-	draw_counts(a, in.top + 2, in.left + CONTROL_COLUMNS + 2, in.width - CONTROL_COLUMNS - 2);
+		draw_text(&a->canvas, in.top, in.left + 1, in.width - 2, ROLE_DIM, "nothing yet: libtorch is not loaded");
 }

@@ -5,8 +5,7 @@
 
 #include "tui/app.h"
 
-/* A box in the middle of the screen, its inside filled in the overlay's colour. */
-static struct rect open_box(const struct app *a, int height, int width, const char *title)
+struct rect view_box(const struct app *a, int height, int width, const char *title)
 {
 	struct rect r = {.height = height < a->layout.rows - 2 ? height : a->layout.rows - 2,
 			 .width = width < a->layout.columns - 2 ? width : a->layout.columns - 2};
@@ -21,12 +20,13 @@ enum { KEY_COLUMNS = 11, HELP_COLUMNS = KEY_COLUMNS + 27 };
 
 void view_help(struct app *a)
 {
-	int n, columns = a->layout.rows < 32 && a->layout.columns >= 2 * HELP_COLUMNS + 4 ? 2 : 1, rows, split;
+	int n, columns, rows, split;
 	const struct key_help *help = keys_help(&n);
 	struct rect in;
 
+	columns = n + 6 > a->layout.rows && a->layout.columns >= 2 * HELP_COLUMNS + 4 ? 2 : 1;
 	split = (n + columns - 1) / columns;
-	in = open_box(a, split + 4, columns * HELP_COLUMNS + 3, "keys");
+	in = view_box(a, split + 4, columns * HELP_COLUMNS + 3, "keys");
 	rows = in.height - 2;
 	a->help_scrolls = rows < split;
 	a->help_top = a->help_top > split - rows ? split - rows : a->help_top;

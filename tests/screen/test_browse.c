@@ -157,8 +157,8 @@ static void settings_change_while_running(void **state)
 	pty_type(b.pty, "vv");
 	pty_wait_row(b.pty, 0, "bf16");
 	pty_wait_text(b.pty, "‹ bf16 ›");
-	pty_type(b.pty, "io");
-	pty_wait_text(b.pty, "‹ 32 px ›");
+	pty_type(b.pty, "zw");
+	pty_wait_text(b.pty, "‹ 32 ›");
 	pty_wait_text(b.pty, "‹ 6 ›");
 	pty_wait_text(b.pty, "✓ 27");
 	pty_type(b.pty, "3kk-"); /* the panel of the controls: from beams up to precision, one back */
@@ -297,9 +297,9 @@ static void mouse_chooses(void **state)
 	pty_wait_text(b.pty, "mostly red");
 	pty_type(b.pty, "\033[<64;6;5M"); /* wheel up */
 	pty_wait_text(b.pty, "mostly blue");
-	pty_type(b.pty, "\033[<0;80;31M\033[<0;80;31m"); /* batch, right of its value */
+	pty_type(b.pty, "\033[<0;80;28M\033[<0;80;28m"); /* batch, right of its value */
 	pty_wait_row(b.pty, 0, "batch 8");
-	pty_type(b.pty, "\033[<0;75;31M\033[<0;75;31m"); /* its left arrow */
+	pty_type(b.pty, "\033[<0;75;28M\033[<0;75;28m"); /* its left arrow */
 	pty_wait_row(b.pty, 0, "batch 4");
 	browse_end(&b);
 }

@@ -14,17 +14,26 @@
 
 static int64_t sum(const struct memory_rows *r)
 {
-	return r->weights + r->activations + r->cached + r->others + r->free;
+	return r->weights + r->activations + r->kv + r->cached + r->others + r->free;
 }
 
 static void test_rows_of_a_gpu(void **state)
 {
-	const struct memory_reading reading = {.used = 3000, .cached = 500, .peak = {[PEAK_CHANGE] = 4000}, .cap = 8000, .device_total = 16000, .device_free = 10000};
-	const struct model_weights weights[MODEL_KINDS] = {{600, 600}, {1400, 1400}, {0, 0}};
-	struct memory_rows rows = memory_rows(&reading, weights);
+	const struct memory_reading reading = {.used = 3000,
+					       .cached = 500,
+					       .cap = 8000,
+					       .weights = {[1] = 600, [2] = 1400},
+					       .kv = {[2] = 300},
+					       .device_total = 16000,
+					       .device_free = 10000};
+	const int64_t bytes[MODEL_KINDS] = {600, 1400, 0};
+	struct memory_rows rows = memory_rows(&reading, bytes);
 
+	assert_int_equal(rows.model[0], 600);
+	assert_int_equal(rows.model[1], 1400);
+	assert_int_equal(rows.kv, 300);
 	assert_int_equal(rows.weights, 2000);
-	assert_int_equal(rows.activations, 1000);
+	assert_int_equal(rows.activations, 700);
 	assert_int_equal(rows.cached, 500);
 	assert_int_equal(rows.free, 10000);
 	assert_int_equal(rows.others, 2500);
@@ -35,9 +44,9 @@ static void test_rows_of_a_gpu(void **state)
 
 static void test_mapped_weights_stand_beside(void **state)
 {
-	const struct memory_reading reading = {.used = 100, .device_total = 1000, .device_free = 800};
-	const struct model_weights weights[MODEL_KINDS] = {{300, 50}, {200, 0}, {0, 0}};
-	struct memory_rows rows = memory_rows(&reading, weights);
+	const struct memory_reading reading = {.used = 100, .weights = {[1] = 50}, .device_total = 1000, .device_free = 800};
+	const int64_t bytes[MODEL_KINDS] = {300, 200, 0};
+	struct memory_rows rows = memory_rows(&reading, bytes);
 
 	assert_int_equal(rows.mapped, 450);
 	assert_int_equal(rows.weights, 50);
@@ -51,14 +60,19 @@ static void test_readings_that_do_not_fit_together(void **state)
 	srand(7);
 	for (int i = 0; i < 5000; i++) {
 		struct memory_reading reading = {.used = rand() % 2000 - 100, .cached = rand() % 2000 - 100, .device_total = rand() % 3000 - 100};
-		struct model_weights weights[MODEL_KINDS];
+		int64_t bytes[MODEL_KINDS];
 		struct memory_rows rows;
 
 		reading.device_free = rand() % 4000 - 100;
 		for (int k = 0; k < MODEL_KINDS; k++)
-			weights[k] = (struct model_weights){rand() % 900, rand() % 900};
-		rows = memory_rows(&reading, weights);
-		assert_true(rows.weights >= 0 && rows.activations >= 0 && rows.cached >= 0 && rows.others >= 0 && rows.free >= 0 && rows.mapped >= 0);
+			bytes[k] = rand() % 900;
+		for (int k = 0; k < MODEL_OWNERS; k++) {
+			reading.weights[k] = rand() % 900 - 50;
+			reading.kv[k] = rand() % 300 - 50;
+		}
+		rows = memory_rows(&reading, bytes);
+		assert_true(rows.weights >= 0 && rows.kv >= 0 && rows.activations >= 0 && rows.cached >= 0 && rows.others >= 0 && rows.free >= 0 &&
+			    rows.mapped >= 0);
 		assert_int_equal(sum(&rows), rows.total);
 	}
 }
