@@ -240,7 +240,7 @@ check:
 
 # Third-party vocabularies for the tokenizers' goldens; those skip without.
 export VRAMBLE_DATA ?= $(patsubst %/clip/vocab.json,%,$(firstword $(wildcard tests/data/clip/vocab.json ../*/data/clip/vocab.json)))
-GOLDEN_FAST := $(wildcard tests/golden/synth.json tests/golden/*/small.json tests/golden/*/tokenizer.json tests/golden/*/preprocess.json tests/golden/*/search.json)
+GOLDEN_FAST := $(wildcard tests/golden/synth.json tests/golden/*/small*.json tests/golden/*/tokenizer.json tests/golden/*/preprocess.json tests/golden/*/search.json)
 GOLDEN_FULL := $(wildcard tests/golden/*/full.json)
 FAKE_MODELS := $(if $(wildcard tests/support/fake_library.c),$(BUILD)/tests/libfake-models.so)
 CHECKED = $(UNIT_TESTS) $(TORCH_TESTS) $(SCREEN_TESTS) $(FUZZERS)

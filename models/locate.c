@@ -348,6 +348,15 @@ int locate_model(const char *name, char **path, struct error *err)
 	return look_in_caches(name, path, err);
 }
 
+char *locate_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (is_folder(path))
+		return xstrdup(path);
+	return !slash ? xstrdup(".") : slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
 /* ---- all there is */
 
 struct listing {

@@ -23,6 +23,9 @@
  * was looked), or in one with files missing: a download that was cut short. */
 int locate_model(const char *name, char **path, struct error *err);
 
+/* The folder that is path, or that the file path is in; malloc'd. */
+char *locate_folder(const char *path);
+
 struct located {
 	char *name;         /* as locate_model takes it */
 	char *path;         /* NULL: something is wrong with it */

@@ -11,7 +11,9 @@
 #include "core/mem.h"
 #include "core/runtime.h"
 #include "models/checkpoint.h"
+#include "models/checkpoint_config.h"
 #include "models/json.h"
+#include "models/locate.h"
 
 _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
 
@@ -40,16 +42,21 @@ static const struct model_ops *network_of(const char *dir, const json_t *config,
 	return NULL;
 }
 
-static json_t *config_read(const char *dir, struct error *err)
+/* config.json; for CLIP weights that came without one, or with one of another kind, what their shapes say. */
+static json_t *config_read(const char *weights, const char *dir, struct error *err)
 {
 	char *path = xasprintf("%s/config.json", dir);
 	struct stat st;
-	json_t *config = NULL;
+	json_t *config = NULL, *made = NULL;
 
-	if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && stat(path, &st) != 0)
-		fail(err, E_MODEL, "%s: no config.json in it; a model directory in Hugging Face's layout is needed", dir);
+	if (lstat(path, &st) != 0)
+		config = checkpoint_config(weights, NULL, err);
 	else if ((config = json_read(path, JSON_LIMIT, err)) && !json_is_object(config))
 		fail(err, E_FORMAT, "%s: not a JSON object", path);
+	else if (config && !json_object_get(config, "model_type") && (made = checkpoint_config(weights, config, NULL))) {
+		json_decref(config);
+		config = made;
+	}
 	free(path);
 	if (!json_is_object(config)) {
 		json_decref(config);
@@ -110,11 +117,12 @@ static void describe_weights(const struct checkpoint *file, struct model_info *i
 	}
 }
 
-struct model *model_configure(const char *dir, struct error *err)
+/* weights: a folder, or one file in dir. */
+static struct model *configure(const char *weights, const char *dir, struct error *err)
 {
-	json_t *config = config_read(dir, err);
+	json_t *config = config_read(weights, dir, err);
 	const struct model_ops *ops = config ? network_of(dir, config, err) : NULL;
-	struct checkpoint *file = ops ? checkpoint_open(dir, err) : NULL;
+	struct checkpoint *file = ops ? checkpoint_open(weights, err) : NULL;
 	struct model *m = NULL;
 
 	if (file) {
@@ -125,7 +133,7 @@ struct model *model_configure(const char *dir, struct error *err)
 		m->device = DEVICE_CPU;
 		m->info.kind = ops->kind;
 		snprintf(m->info.architecture, sizeof m->info.architecture, "%s", ops->architecture);
-		name_of(dir, m->info.name, sizeof m->info.name);
+		name_of(weights, m->info.name, sizeof m->info.name);
 		describe_weights(file, &m->info);
 		if (ops->configure(m, config, err) < 0) {
 			model_close(m);
@@ -133,6 +141,20 @@ struct model *model_configure(const char *dir, struct error *err)
 		}
 	}
 	json_decref(config);
+	return m;
+}
+
+struct model *model_configure(const char *name, struct error *err)
+{
+	char *weights, *dir;
+	struct model *m;
+
+	if (locate_model(name, &weights, err) < 0)
+		return NULL;
+	dir = locate_folder(weights);
+	m = configure(weights, dir, err);
+	free(dir);
+	free(weights);
 	return m;
 }
 

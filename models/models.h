@@ -46,7 +46,7 @@ extern const struct model_ops clip_ops, ofa_ops, bert_ops;
 extern const struct model_library vramble_models; /* the one symbol that the shared object exports */
 
 /* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */
-struct model *model_configure(const char *dir, struct error *err);
+struct model *model_configure(const char *name, struct error *err); /* a folder, a file of weights, or a name in a cache: see locate.h */
 int model_load(struct model *m, int device, enum precision precision, int owner, const struct model_control *control, struct error *err);
 void model_close(struct model *m); /* NULL is fine */
 /* What load asks for tensors: m's pool, file, device and precision. End with nn_finish and nn_source_free. */

@@ -141,7 +141,7 @@ static int run(struct golden *g, struct error *err)
 
 	if (!cases)
 		return -1;
-	if (layout && strcmp(layout, "huggingface") != 0)
+	if (layout && strcmp(layout, "huggingface") != 0 && strcmp(layout, "openai") != 0)
 		return fail(err, E_MODEL, "layout %s is not supported yet", layout);
 	if (!json_object_get(json_array_get(cases, 0), "expected_fp16_weights"))
 		return run_pass(g, true, cases, "expected", err);

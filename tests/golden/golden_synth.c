@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "models/checkpoint_config.h"
 #include "models/json.h"
 #include "tests/golden/golden.h"
 
@@ -308,6 +309,19 @@ static enum tt_dtype compute_of(enum precision precision)
 	return precision == PRECISION_BF16 ? TT_BF16 : precision == PRECISION_FP16 ? TT_F16 : TT_F32;
 }
 
+/* As the program reads it: where the layout has no config.json of Hugging Face's, one is made of the weights. */
+static json_t *read_config(const struct golden *g, struct error *err)
+{
+	const char *layout = json_string_value(json_object_get(g->root, "layout"));
+	json_t *config = json_read(place.config, JSON_LIMIT, err), *made;
+
+	if (!config || !layout || strcmp(layout, "openai") != 0)
+		return config;
+	made = checkpoint_config(place.dir, config, err);
+	json_decref(config);
+	return made;
+}
+
 int golden_weights_open(const struct golden *g, bool own_dtypes, struct golden_weights *out, struct error *err)
 {
 	*out = (struct golden_weights){0};
@@ -315,7 +329,7 @@ int golden_weights_open(const struct golden *g, bool own_dtypes, struct golden_w
 		return fail(err, E_FORMAT, "\"config\" is missing or not an object");
 	if (directory_make(err) < 0)
 		return -1;
-	if (directory_fill(g, own_dtypes, err) == 0 && (out->config = json_read(place.config, JSON_LIMIT, err)))
+	if (directory_fill(g, own_dtypes, err) == 0 && (out->config = read_config(g, err)))
 		out->file = checkpoint_open(place.dir, err);
 	golden_weights_remove(); /* what is mapped stays readable */
 	if (!out->file)
