@@ -191,6 +191,7 @@ void app_control_really(const struct app *a, enum control c, char *out, size_t s
 void app_change_control(struct app *a, enum control c, int step);
 /* A typed value; false and a message on the status line when it is no value. */
 bool app_type_control(struct app *a, enum control c, const char *text);
+void app_forecast(struct app *a); /* of what is pending, anew */
 void app_apply_pending(struct app *a);
 void app_drop_pending(struct app *a);
 /* The configuration's settings to the engine. False and a message when they cannot be. */

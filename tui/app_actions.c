@@ -118,7 +118,7 @@ static bool submit_new(struct app *a, uint32_t id)
 void app_run_folder(struct app *a)
 {
 	a->run_total = a->submitted = 0;
-	a->undecided = false;
+	a->undecided = a->full = false;
 	a->run_all = true;
 	a->run_marked = catalog_marked(a->catalog) > 0;
 	for (int id = 0; a->run_marked && id < catalog_total(a->catalog); id++)

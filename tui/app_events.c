@@ -165,6 +165,8 @@ void app_sample(struct app *a)
 	if (a->status.library)
 		memory_history_add(&a->history, a->status.device[0].memory.used);
 	sample_alerts(a);
+	if (a->pending.on) /* what was measured meanwhile corrects it */
+		app_forecast(a);
 	if (log_trouble(&trouble))
 		app_say(a, ROLE_ERROR, "%s", trouble.text);
 	if (a->run_all && !a->status.pending && a->submitted >= catalog_total(a->catalog) && !catalog_scanning(a->catalog) && a->status.library) {

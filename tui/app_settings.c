@@ -216,7 +216,7 @@ static void copy_values(struct config *to, const struct config *from)
 	to->alerts = from->alerts;
 }
 
-static void forecast(struct app *a)
+void app_forecast(struct app *a)
 {
 	struct pending *p = &a->pending;
 
@@ -281,7 +281,7 @@ static bool set_pending(struct app *a, enum control c, const char *text)
 		return true;
 	}
 	p->due = app_now() + PAUSE_MS;
-	forecast(a);
+	app_forecast(a);
 	a->message[0] = '\0'; /* the forecast stands in its place */
 	touch_settings(a);
 	return true;

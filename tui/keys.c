@@ -67,8 +67,6 @@ void keys_focus(struct app *a, enum panel panel)
 	app_touch(a, a->focus);
 	a->focus = panel;
 	app_touch(a, a->focus);
-	if (panel == PANEL_CONTROLS && (int)a->control >= CONTROLS) /* chosen among all settings, but not of the panel */
-		a->control = CONTROL_BATCH;
 }
 
 static void act_focus(struct app *a, int panel)
@@ -148,6 +146,8 @@ void keys_close(struct app *a)
 {
 	a->mode = MODE_BROWSE;
 	a->typing = false;
+	if ((int)a->control >= CONTROLS) /* chosen among all settings, but the panel does not show it */
+		a->control = CONTROL_BATCH;
 	curs_set(0);
 	leaveok(stdscr, TRUE);
 	a->repaint = true;

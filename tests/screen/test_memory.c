@@ -331,6 +331,49 @@ static void devices_are_named(void **state)
 	browse_end(&b);
 }
 
+static void evicted_models_are_named(void **state)
+{
+	struct browse b;
+
+	start_many(&b, "steps=10 step_us=4000", (char *[]){"--cap", "800M", NULL});
+	pty_wait_text(b.pty, "evicted");
+	pty_wait_text(b.pty, "steps down: u undoes");
+	pty_wait_text(b.pty, "✓ 27");
+	pty_wait_text(b.pty, "✗ 0");
+	browse_end(&b);
+}
+
+static void a_broken_device_is_reported(void **state)
+{
+	struct browse b;
+
+	browse_start(&b, ROWS, COLUMNS, "cuda=1 break_device=1", (char *[]){"--device", "cuda:0", NULL}, NULL);
+	pty_wait_text(b.pty, "CUDA failed: on the CPU");
+	pty_wait_text(b.pty, "✓ 3 ");
+	pty_wait_text(b.pty, "memory of cpu");
+	browse_end(&b);
+}
+
+static void the_driver_tells_or_hangs(void **state)
+{
+	char *path = xasprintf("LD_LIBRARY_PATH=%s", pty_build_file("tests/nvml"));
+	const char *const works[] = {path, NULL}, *const hangs[] = {path, "FAKE_NVML=hang", NULL};
+	char *const device[] = {"--device", "cuda:0", NULL};
+	struct browse b;
+
+	browse_start(&b, ROWS, COLUMNS, "cuda=1", device, works);
+	pty_wait_text(b.pty, "gpu 37%  55°C  123 W");
+	pty_wait_text(b.pty, "Fake GPU 0");
+	browse_end(&b);
+	browse_start(&b, ROWS, COLUMNS, "cuda=1", device, hangs);
+	pty_wait_text(b.pty, "✓ 3 ");
+	pty_wait_text(b.pty, "the driver does not answer");
+	pty_type(b.pty, "b\r");
+	pty_wait_row(b.pty, 0, "batch 8");
+	browse_end(&b);
+	free(path);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +392,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_queue_fills_and_empties),
 		cmocka_unit_test(statistics_are_told),
 		cmocka_unit_test(devices_are_named),
+		cmocka_unit_test(evicted_models_are_named),
+		cmocka_unit_test(a_broken_device_is_reported),
+		cmocka_unit_test(the_driver_tells_or_hangs),
 	};
 
 	if (argc > 1) /* by name, with * */
