@@ -57,6 +57,8 @@ enum exit_code exit_code_for_model(const struct error *err); /* of an error that
 
 /* A descriptor that becomes readable with ^C, a hang-up or a request to end, instead of being ended by it. Called once; -1 with E_IO. */
 int command_interrupts(struct error *err);
+/* Opens the log, or says why there is none; log_close it. */
+void command_log(const struct config *config);
 /* The engine over the models of the invocation that kinds (bits 1 << MODEL_*) names, not yet started; *models becomes how many. NULL with err. */
 struct engine *command_engine(struct invocation *in, int kinds, int *models, struct error *err);
 

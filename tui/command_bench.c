@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/runtime.h"
 #include "tui/command_bench.h"
@@ -431,8 +432,10 @@ static enum exit_code run_bench(struct bench *b, struct sweep_axes *axes, struct
 	int n;
 
 	runtime_prepare(b->in->config.settings.threads);
+	command_log(&b->in->config);
 	if ((r.interrupts = command_interrupts(err)) < 0 || !(r.engine = command_engine(b->in, (int)b->kinds, &r.models, err))) {
 		complain("%s", err->text);
+		log_close();
 		return exit_code_for(err);
 	}
 	n = library_labels(&b->in->config, &labels);
@@ -446,6 +449,7 @@ static enum exit_code run_bench(struct bench *b, struct sweep_axes *axes, struct
 	else
 		write_csv(b);
 	engine_destroy(r.engine);
+	log_close();
 	return b->interrupted ? EXIT_INTERRUPTED : r.code;
 }
 

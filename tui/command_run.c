@@ -168,16 +168,6 @@ static int loop(struct run *r)
 	return r->failed ? EXIT_SOME_FAILED : EXIT_OK;
 }
 
-static void begin_log(const struct config *config)
-{
-	struct error err;
-
-	if (log_open(config->log, &err) < 0)
-		complain("%s; going on without a log", err.text);
-	else if (config->seed_from_clock)
-		log_write(LOG_INFO, "seed %llu, from the clock", (unsigned long long)config->settings.seed);
-}
-
 static void end_log(struct run *r)
 {
 	struct engine_status status;
@@ -197,7 +187,7 @@ int command_run(struct invocation *in, int kinds, char *const *labels, int n_lab
 	int code;
 
 	runtime_prepare(in->config.settings.threads);
-	begin_log(&in->config);
+	command_log(&in->config);
 	if ((r.interrupts = command_interrupts(&err)) < 0 || !(r.engine = command_engine(in, kinds, &r.live_models, &err))) {
 		complain("%s", err.text);
 		log_close();

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "tui/command.h"
 #include "tui/library.h"
 
@@ -29,6 +30,16 @@ int command_interrupts(struct error *err)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
 	return interrupt_pipe[0];
+}
+
+void command_log(const struct config *config)
+{
+	struct error err;
+
+	if (log_open(config->log, &err) < 0)
+		complain("%s; going on without a log", err.text);
+	else if (config->seed_from_clock)
+		log_write(LOG_INFO, "seed %llu, from the clock", (unsigned long long)config->settings.seed);
 }
 
 struct engine *command_engine(struct invocation *in, int kinds, int *models, struct error *err)
