@@ -99,7 +99,7 @@ struct engine_settings engine_get_settings(const struct engine *e);
 
 /* Running out of memory is answered step by step (EV_LADDER each): a smaller batch, a smaller image, a lower precision, the model not in use evicted, the
  * CPU. What the steps changed shows in engine_status; the settings asked for stay as they are. Undoing tries them again, from the next batch on; also
- * a change of a setting that memory depends on does. False: there was nothing to undo. */
+ * a change of a setting that memory depends on does, but for a lower cap. False: there was nothing to undo. */
 bool engine_undo_ladder(struct engine *e);
 
 /* What the settings would hold on the device on which most models stand: models used, their weights, and the most that one run holds (those of a CPU take

@@ -1,8 +1,8 @@
 /* engine_ladder.c - running out of memory, step by step: what core/ladder.h decides is done here. See engine_private.h.
  *
  * Weights are freed by the lane that owns the model, never by another: who needs the room sets `leave` and waits until that lane has ended its batch. A lane
- * that waits for anything here serves such wishes itself, so two that need each other's room do not wait for ever. And as long as one is hungry, having
- * evicted others and not yet run, no evicted model comes back: so each step brings it nearer to its run or to the end of the ladder.
+ * that waits for anything here serves such wishes itself, so two that need each other's room do not wait for ever. And as long as one is hungry, needing
+ * the device for itself, no evicted model comes back and none begins to run: so each step brings it nearer to its run or to the end of the ladder.
  */
 #include "core/engine_private.h"
 
@@ -36,12 +36,69 @@ void ladder_leave(struct lane *l)
 	turn_room(e);
 }
 
-void ladder_await(struct lane *l)
+/* Another model is inside a run on the device. */
+static bool is_crowded(const struct lane *l, int device)
+{
+	bool any = false;
+
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		const struct lane *other = &l->engine->lane[i];
+
+		any = any || (other != l && other->running && other->device == device);
+	}
+	return any;
+}
+
+static bool others_need(const struct lane *l, int device)
+{
+	const struct engine *e = l->engine;
+
+	return e->hungry && e->hungry != l && e->hungry_on == device;
+}
+
+static bool others_wait(const struct lane *l)
+{
+	bool any = false;
+
+	for (int i = 0; i < MODEL_KINDS; i++)
+		any = any || (&l->engine->lane[i] != l && l->engine->lane[i].awaits);
+	return any;
+}
+
+/* Who had it last lets others go first. False: the lane's work was dropped. */
+static bool become_hungry(struct lane *l, int device)
 {
 	struct engine *e = l->engine;
 
-	while (e->hungry && e->hungry != l && !lane_dropped(l))
+	if (e->hungry == l)
+		return true;
+	l->awaits = true;
+	while ((e->hungry || (e->last_hungry == l && others_wait(l))) && !lane_dropped(l))
 		wait_here(l);
+	l->awaits = false;
+	turn_room(e);
+	if (lane_dropped(l))
+		return false;
+	e->hungry = e->last_hungry = l;
+	e->hungry_on = device;
+	return true;
+}
+
+void ladder_await(struct lane *l, int device)
+{
+	struct engine *e = l->engine;
+
+	if (l->down.alone && become_hungry(l, device))
+		while (is_crowded(l, device) && !lane_dropped(l))
+			wait_here(l);
+	if (!others_need(l, device))
+		return;
+	l->awaits = true;
+	while (others_need(l, device) && !lane_dropped(l))
+		wait_here(l);
+	l->awaits = false;
+	e->last_hungry = NULL;
+	turn_room(e);
 }
 
 void ladder_rest(struct lane *l)
@@ -77,9 +134,6 @@ static struct lane *victim(const struct lane *l, int device, bool busy_too)
 
 static void evict(struct lane *l, struct lane *other)
 {
-	struct engine *e = l->engine;
-
-	e->hungry = l;
 	other->leave = true;
 	pthread_cond_signal(&other->wake);
 	pthread_cond_signal(&other->turn);
@@ -96,6 +150,7 @@ struct descent {
 	int device;            /* that has no memory left */
 	const struct run *run; /* NULL: the weights themselves find none */
 	int items;
+	bool shrinks; /* nothing failed: a cap was lowered */
 	struct ladder_move move;
 	struct memory_reading before;
 	char from[64], to[64]; /* in words; empty: nothing to say */
@@ -121,13 +176,20 @@ static int64_t need(const struct lane *l, int device, enum precision precision, 
 	return forecast.weights + (runs ? forecast.activations + forecast.kv : 0);
 }
 
-/* The precision that would take less; AUTO: none. */
-static enum precision lower_precision(const struct lane *l, int device, bool runs)
+/* In which it runs, or should be placed. */
+static enum precision precision_now(const struct descent *d)
 {
-	const struct device_info *info = &l->engine->watch[device + 1].info;
-	enum precision now = runs ? l->precision : lane_target(l).precision, lower = ladder_precision(now, info->bf16, info->fp16);
+	return d->run || d->shrinks ? d->lane->precision : lane_target(d->lane).precision;
+}
 
-	if (lower == PRECISION_AUTO || (l->model && need(l, device, lower, runs) >= need(l, device, now, runs)))
+/* The precision that would take less; AUTO: none. */
+static enum precision lower_precision(const struct descent *d)
+{
+	const struct lane *l = d->lane;
+	const struct device_info *info = &l->engine->watch[d->device + 1].info;
+	enum precision now = precision_now(d), lower = ladder_precision(now, info->bf16, info->fp16);
+
+	if (lower == PRECISION_AUTO || (l->model && need(l, d->device, lower, d->run) >= need(l, d->device, now, d->run)))
 		return PRECISION_AUTO;
 	return lower;
 }
@@ -145,7 +207,7 @@ static struct ladder_state state_of(const struct descent *d)
 		state.image_step = info->image_step;
 		state.image_size = settings_image_size(e);
 	}
-	state.lower = lower_precision(l, d->device, d->run);
+	state.lower = lower_precision(d);
 	state.can_evict = victim(l, d->device, true);
 	state.can_cpu = d->device != DEVICE_CPU && !e->force_cuda && !l->down.cpu;
 	return state;
@@ -175,7 +237,7 @@ static void step_precision(struct descent *d)
 {
 	struct lane *l = d->lane;
 
-	snprintf(d->from, sizeof d->from, "%s", precision_name(d->run ? l->precision : lane_target(l).precision));
+	snprintf(d->from, sizeof d->from, "%s", precision_name(precision_now(d)));
 	snprintf(d->to, sizeof d->to, "%s", precision_name(d->move.precision));
 	l->down.precision = d->move.precision;
 }
@@ -185,7 +247,7 @@ static void step_cpu(struct descent *d)
 {
 	snprintf(d->from, sizeof d->from, "cuda:%d", d->device);
 	snprintf(d->to, sizeof d->to, "the CPU");
-	d->lane->down = (struct steps_down){.cpu = true, .evicted = d->lane->down.evicted};
+	d->lane->down = (struct steps_down){.cpu = true, .evicted = d->lane->down.evicted, .alone = d->lane->down.alone};
 	d->lane->trimmed = false;
 }
 
@@ -199,13 +261,17 @@ static void step_trim(struct descent *d)
 	pthread_mutex_lock(&e->lock);
 }
 
-/* False: it did not come to that. A model that has to go again and again is told of once. */
+/* False: it did not come to that, or somebody else made room meanwhile. A model that has to go again and again is told of once. */
 static bool step_evict(struct descent *d)
 {
-	struct lane *l = d->lane, *other = victim(l, d->device, true);
+	struct lane *l = d->lane, *other;
 	bool told;
 
-	if (!other)
+	if (others_need(l, d->device)) {
+		ladder_await(l, d->device);
+		return false;
+	}
+	if (!become_hungry(l, d->device) || !(other = victim(l, d->device, true)))
 		return false;
 	told = other->down.evicted;
 	evict(l, other);
@@ -242,7 +308,7 @@ static void settle(struct descent *d)
 	struct lane *l = d->lane;
 	struct error err;
 
-	if (d->run && (d->move.step == LADDER_PRECISION || d->move.step == LADDER_CPU))
+	if ((d->run || d->shrinks) && (d->move.step == LADDER_PRECISION || d->move.step == LADDER_CPU))
 		lane_place(l, &err);
 	if (d->move.step != LADDER_TRIM)
 		l->engine->steps++;
@@ -296,14 +362,24 @@ static void explain(const struct descent *d, struct error *err)
 		     lane_name[l->kind], (double)need(l, d->device, l->precision, true) / 1e6, (double)d->before.device_free / 1e6, why);
 }
 
+/* Two runs at a time may be too much where each alone fits: that costs least, so it comes before all else. */
+static bool step_alone(struct lane *l, const struct run *run, int n)
+{
+	if (l->down.alone || !is_crowded(l, l->device))
+		return false;
+	l->down.alone = true;
+	l->engine->steps++;
+	engine_note(l->engine, "%s: no memory for %d %s beside another model's run: runs alone from now on", lane_name[l->kind], n, run->what);
+	return true;
+}
+
 bool ladder_down(struct lane *l, int device, const struct run *run, int n, struct error *err)
 {
 	struct engine *e = l->engine;
 	struct descent d = {.lane = l, .device = device, .run = run, .items = n};
 	struct ladder_state state;
 
-	/* Settings changed since: it is tried with them first. */
-	if (lane_dropped(l))
+	if (lane_dropped(l) || (run && step_alone(l, run, n)))
 		return true;
 	read_memory(e, device, &d.before);
 	state = state_of(&d);
@@ -311,10 +387,7 @@ bool ladder_down(struct lane *l, int device, const struct run *run, int n, struc
 		explain(&d, err);
 		return false;
 	}
-	if (d.move.step == LADDER_EVICT && e->hungry && e->hungry != l)
-		ladder_await(l); /* somebody else makes room; then it may fit */
-	else
-		take_step(&d);
+	take_step(&d);
 	return true;
 }
 
@@ -330,7 +403,7 @@ static int64_t weights_on(struct engine *e, int device, struct memory_reading *r
 	return sum;
 }
 
-/* Others on the device have yet to look at the settings: they may lower their precision before anybody is evicted. */
+/* Others that stand on the device have yet to look at the settings: they may lower their precision before anybody is evicted. */
 static bool others_follow(const struct lane *l)
 {
 	bool any = false;
@@ -338,7 +411,7 @@ static bool others_follow(const struct lane *l)
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		const struct lane *other = &l->engine->lane[i];
 
-		any = any || (other != l && other->ready && other->dirty && other->device == l->device);
+		any = any || (other != l && other->ready && !other->evicted && (other->dirty || other->applies) && other->device == l->device);
 	}
 	return any;
 }
@@ -354,24 +427,26 @@ static void leave_last(struct descent *d)
 	l->down.evicted = true;
 	snprintf(d->from, sizeof d->from, "%s", lane_name[l->kind]);
 	settle(d);
-	settings_dirty(l->engine, MODEL_KINDS);
-	l->dirty = false;
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if (i != (int)l->kind)
+			settings_dirty(l->engine, i);
 }
 
 /* What could be given up to come under the cap; false: nothing has to. */
 static bool shrink_state(struct lane *l, struct descent *d, struct ladder_state *state)
 {
 	struct engine *e = l->engine;
-	int64_t held = weights_on(e, d->device, &d->before), cap = d->before.cap;
+	int64_t held = weights_on(e, d->device, &d->before), cap = settings_cap_of(e, d->device);
 
+	d->before.cap = cap;
 	*state = (struct ladder_state){0};
 	if (!cap || d->before.used + d->before.cached <= cap)
 		return false;
 	state->cached = l->trimmed ? 0 : d->before.cached;
 	if (held <= cap)
 		return state->cached > 0;
-	state->lower = lower_precision(l, d->device, false);
-	state->can_evict = victim(l, d->device, false) && (!e->hungry || e->hungry == l);
+	state->lower = lower_precision(d);
+	state->can_evict = victim(l, d->device, false) && !e->hungry;
 	state->can_cpu = d->device != DEVICE_CPU && !e->force_cuda && !l->down.cpu;
 	return true;
 }
@@ -381,9 +456,8 @@ void ladder_shrink(struct lane *l)
 	struct engine *e = l->engine;
 
 	while (!e->stop && !l->evicted && !l->dirty && l->ready) {
-		struct descent d = {.lane = l, .device = l->device};
+		struct descent d = {.lane = l, .device = l->device, .shrinks = true};
 		struct ladder_state state;
-		struct error err;
 
 		if (!shrink_state(l, &d, &state))
 			return;
@@ -394,11 +468,21 @@ void ladder_shrink(struct lane *l)
 			return;
 		}
 		take_step(&d);
-		if (d.move.step != LADDER_TRIM)
-			lane_place(l, &err);
 		/* What was given up is no use in the cache: that counts under the cap, too. */
 		step_trim(&d);
 	}
+}
+
+bool ladder_has_room(struct lane *l)
+{
+	struct memory_reading reading;
+	struct place target = lane_target(l);
+	struct forecast_request request = {.precision = target.precision, .device = target.device, .batch = 1};
+	int64_t held = weights_on(l->engine, target.device, &reading), cap = settings_cap_of(l->engine, target.device);
+	struct forecast forecast;
+
+	l->engine->library->forecast(l->model, &request, &forecast);
+	return !l->engine->hungry && (!cap || held + forecast.weights <= cap);
 }
 
 /* ---------------------------------------------------------------- undoing, and a broken device */

@@ -145,7 +145,7 @@ struct place lane_target(const struct lane *l)
 	const struct engine *e = l->engine;
 	struct place target = {l->home, l->down.precision != PRECISION_AUTO ? l->down.precision : e->settings.precision[l->kind]};
 
-	if (l->down.cpu || e->device_failed)
+	if (l->down.cpu || (e->device_failed && !e->force_cuda))
 		target.device = DEVICE_CPU;
 	return target;
 }
@@ -211,7 +211,7 @@ int lane_place(struct lane *l, struct error *err)
 		if (!l->evicted && target.device == l->asked.device && target.precision == l->asked.precision)
 			break;
 		if (l->evicted)
-			ladder_await(l);
+			ladder_await(l, target.device);
 		if (lane_dropped(l))
 			return fail(err, E_CANCELLED, "cancelled");
 		moved = true;
@@ -353,17 +353,26 @@ static void come_back(struct lane *l)
 {
 	struct error err;
 
-	if (l->evicted && !l->down.evicted && (!l->engine->hungry || l->engine->hungry == l))
+	if (l->evicted && !l->down.evicted && ladder_has_room(l))
 		move(l, lane_target(l), &err);
+}
+
+static void apply_cap(struct lane *l)
+{
+	int device = l->device;
+
+	pthread_mutex_unlock(&l->engine->lock);
+	settings_cap(l->engine, device);
+	pthread_mutex_lock(&l->engine->lock);
 }
 
 static void apply_settings(struct lane *l)
 {
 	struct engine *e = l->engine;
 	struct error err;
-	int device;
 
 	l->dirty = false;
+	l->applies = true;
 	l->timely = 0;
 	l->trimmed = false;
 	for (int i = 0; l->kind == MODEL_SCORES && i < e->labels_n; i++)
@@ -371,16 +380,15 @@ static void apply_settings(struct lane *l)
 	tune(l);
 	if (find_home(l, &err) < 0)
 		engine_note(e, "%s: stays where it is: %s", lane_name[l->kind], err.text);
-	device = l->device;
-	pthread_mutex_unlock(&e->lock);
-	settings_cap(e, device);
-	pthread_mutex_lock(&e->lock);
+	apply_cap(l);
 	come_back(l);
 	if (!l->evicted)
 		lane_place(l, &err);
 	if (l->ready)
 		ladder_shrink(l);
 	ladder_rest(l);
+	l->applies = false;
+	apply_cap(l);
 	if (l->ready)
 		lane_tell(l);
 }

@@ -119,6 +119,7 @@ struct steps_down {
 	enum precision precision; /* AUTO: as set */
 	bool cpu;
 	bool evicted; /* it had to go; that was told */
+	bool alone;   /* no other model runs on the device meanwhile: there is no memory for two runs at a time */
 };
 
 /* Where a model stands, as place was asked. */
@@ -144,6 +145,7 @@ struct lane {
 	int shown_percent; /* of opening, last told */
 
 	bool dirty;         /* settings or the ladder changed since they were applied */
+	bool applies;       /* it is at that */
 	int wish;           /* settings.device as last judged, */
 	int home;           /* and what it came to */
 	struct place asked; /* what place was last asked for, */
@@ -162,6 +164,8 @@ struct lane {
 	bool evicted; /* its weights are not there */
 	bool leave;   /* another lane needs the room: to be evicted as soon as no batch runs */
 	bool trimmed; /* the cache was emptied since the last run that went well */
+	bool awaits;  /* waits until another lane is no longer hungry */
+	bool running; /* inside a call of the library, also while it waits for its turn there */
 	int attempt;  /* items in the running call; 0: it did not come to that */
 	int timely;   /* largest batch after one that took longer than the deadline; 0: no limit known */
 
@@ -222,8 +226,10 @@ struct engine {
 	char *device_note;                     /* last told about a device that is not there */
 
 	int steps;           /* down the ladder, that can be undone */
-	struct lane *hungry; /* has evicted others and is not done: nobody comes back meanwhile */
-	bool device_failed;  /* a CUDA context broke: all go to the CPU */
+	struct lane *hungry; /* needs the memory of a device for itself, and is not done: nobody comes back or runs there meanwhile */
+	struct lane *last_hungry;
+	int hungry_on;      /* that device */
+	bool device_failed; /* a CUDA context broke: all go to the CPU */
 
 	struct trial *trial; /* runs: lanes park, loaders make previews only */
 	pthread_t trial_thread;
@@ -295,7 +301,8 @@ void opener_leave(struct engine *e); /* without the mutex, at the engine's end: 
 
 /* ---- engine_settings.c; the mutex is held unless said otherwise */
 int settings_check(const struct engine_settings *s, struct error *err); /* any thread */
-/* Tells the library what the settings allow on that device. Without the mutex. */
+int64_t settings_cap_of(const struct engine *e, int device);            /* bytes; 0: none */
+/* Tells the library what the settings allow on that device, or leaves that to the last lane that comes under it. Without the mutex. */
 void settings_cap(struct engine *e, int device);
 /* The lane looks at settings and ladder before its next batch; MODEL_KINDS: all do. */
 void settings_dirty(struct engine *e, int kind);
@@ -419,12 +426,14 @@ void lane_run_rows(struct lane *l, const struct run *run, struct row *rows, int 
 bool ladder_down(struct lane *l, int device, const struct run *run, int n, struct error *err);
 /* The weights on the lane's device come under a lowered cap. */
 void ladder_shrink(struct lane *l);
+/* An evicted model's weights would fit as far as can be told, and nobody else needs the room. */
+bool ladder_has_room(struct lane *l);
 /* Gives up the weights for another lane's sake. */
 void ladder_leave(struct lane *l);
 /* The lane got what it evicted others for, or gave up: they may come back. */
 void ladder_rest(struct lane *l);
-/* Until nobody else keeps evicted models out. */
-void ladder_await(struct lane *l);
+/* Until nobody else needs all memory of the device; if this one does, until it has it. The model may be evicted meanwhile. */
+void ladder_await(struct lane *l, int device);
 /* All steps are forgotten and models go back to where settings want them. */
 void ladder_reset(struct engine *e);
 /* A CUDA device broke under the lane; true: its model goes to the CPU, and what ran is to be run again. False: the model has to fail, err says why. */

@@ -53,6 +53,8 @@ static int end_call(struct lane *l, int n, int rc, struct error *err)
 	double took = engine_now() - l->began - l->waited;
 
 	l->progress = 0;
+	l->running = false;
+	turn_room(l->engine);
 	/* One slow picture is no reason to go on in small batches. */
 	if (!rc && l->timely && n >= l->timely && 2 * took < l->deadline)
 		l->timely = 2 * l->timely < l->engine->settings.batch ? 2 * l->timely : 0;
@@ -67,12 +69,19 @@ static int run_once(struct lane *l, const struct run *run, struct row *rows, int
 	int rc;
 
 	l->attempt = 0;
-	if (lane_place(l, err) < 0)
-		return -1;
+	/* While it waits for memory another may ask for its place. */
+	do {
+		if (lane_place(l, err) < 0)
+			return -1;
+		ladder_await(l, l->device);
+	} while (l->evicted && !lane_dropped(l));
+	l->running = true;
 	if (l->device == DEVICE_CPU)
 		turn_wait(l);
 	if (lane_dropped(l)) {
 		turn_leave(l);
+		l->running = false;
+		turn_room(e);
 		return fail(err, E_CANCELLED, "cancelled");
 	}
 	begin_call(l, run, n);

@@ -67,18 +67,40 @@ int settings_check(const struct engine_settings *s, struct error *err)
 
 /* ---------------------------------------------------------------- caps */
 
+int64_t settings_cap_of(const struct engine *e, int device)
+{
+	return limit_cap(trial_caps(e), e->watch[device + 1].info.total);
+}
+
+/* A model on the device has yet to make itself as small as the settings want it. */
+static bool is_settling(const struct engine *e, int device)
+{
+	bool any = false;
+
+	for (int i = 0; i < MODEL_KINDS; i++)
+		any = any || (e->lane[i].ready && e->lane[i].device == device && (e->lane[i].dirty || e->lane[i].applies));
+	return any;
+}
+
 void settings_cap(struct engine *e, int device)
 {
 	const struct model_library *library;
-	int64_t cap, total;
+	struct memory_reading reading = {0};
+	int64_t cap, held = 0;
+	bool settling;
 
 	pthread_mutex_lock(&e->account);
 	pthread_mutex_lock(&e->lock);
 	library = e->library;
-	total = e->watch[device + 1].info.total;
-	cap = limit_cap(trial_caps(e), total);
+	cap = settings_cap_of(e, device);
+	settling = trial_caps(e) == &e->settings && is_settling(e, device);
 	pthread_mutex_unlock(&e->lock);
-	library->memory_set_cap(device, cap);
+	library->memory(device, &reading);
+	for (int i = 0; i < MODEL_OWNERS; i++)
+		held += reading.weights[i];
+	/* Under a cap that is exceeded already nothing can be read in lower precision: that comes first. */
+	if (!cap || held <= cap || !settling)
+		library->memory_set_cap(device, cap);
 	pthread_mutex_unlock(&e->account);
 }
 
@@ -111,12 +133,24 @@ void settings_prepare_anew(struct engine *e)
 	}
 }
 
-/* What decides how much memory is taken; with it the ladder's reasons change. */
-static bool same_memory(const struct engine_settings *a, const struct engine_settings *b)
+/* What decides how much memory is taken, but for the cap. */
+static bool same_need(const struct engine_settings *a, const struct engine_settings *b)
 {
 	return a->batch == b->batch && a->slice == b->slice && !memcmp(a->precision, b->precision, sizeof a->precision) &&
-	       !memcmp(a->device, b->device, sizeof a->device) && a->image_size == b->image_size && a->beams == b->beams && a->cap == b->cap &&
-	       a->cap_percent == b->cap_percent;
+	       !memcmp(a->device, b->device, sizeof a->device) && a->image_size == b->image_size && a->beams == b->beams;
+}
+
+/* Less memory is allowed than before, or as much: what the ladder gave up would only be given up again. */
+static bool no_more_room(const struct engine *e, const struct engine_settings *old, const struct engine_settings *new)
+{
+	bool less = true;
+
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		int64_t total = e->watch[e->lane[i].device + 1].info.total, was = limit_cap(old, total), is = limit_cap(new, total);
+
+		less = less && (is == was || (is && (!was || is < was)));
+	}
+	return less;
 }
 
 int engine_set_settings(struct engine *e, const struct engine_settings *settings, struct error *err)
@@ -130,7 +164,7 @@ int engine_set_settings(struct engine *e, const struct engine_settings *settings
 	old = e->settings;
 	before = settings_image_size(e);
 	e->settings = *settings;
-	if (!same_memory(&old, settings))
+	if (!same_need(&old, settings) || !no_more_room(e, &old, settings))
 		ladder_reset(e);
 	if (before != settings_image_size(e))
 		settings_prepare_anew(e);

@@ -24,11 +24,10 @@ struct account {
 	int64_t used, cached, cap, refused, peak[PEAKS], weights[MODEL_OWNERS];
 };
 
-struct fake fake = {.bad_blue = -1, .steps = 1};
+struct fake fake = {.bad_blue = -1, .slow_blue = -1, .steps = 1};
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static const char *const colours[3] = {"red", "green", "blue"};
-static const int64_t weights[MODEL_KINDS] = {300 << 20, 700 << 20, 400 << 20};
 static struct account accounts[FAKE_DEVICES]; /* [device + 1] */
 
 void fake_lock(void)
@@ -51,7 +50,7 @@ void fake_look(struct fake *out)
 void fake_reset(void)
 {
 	fake_lock();
-	fake = (struct fake){.bad_blue = -1, .steps = 1};
+	fake = (struct fake){.bad_blue = -1, .slow_blue = -1, .steps = 1};
 	memset(accounts, 0, sizeof accounts);
 	fake_unlock();
 }
@@ -72,11 +71,28 @@ void fake_await_held(enum model_kind kind)
 	fake_unlock();
 }
 
+void fake_hold_library(bool hold)
+{
+	fake_lock();
+	fake.hold_library = hold;
+	pthread_cond_broadcast(&changed);
+	while (hold ? !fake.opening : fake.opening)
+		pthread_cond_wait(&changed, &lock);
+	fake_unlock();
+}
+
 const struct model_library *fake_open(void *ctx, struct error *err)
 {
 	bool failing;
 
 	fake_lock();
+	fake.opening++;
+	pthread_cond_broadcast(&changed);
+	while (fake.hold_library)
+		pthread_cond_wait(&changed, &lock);
+	fake.opening--;
+	fake.opened_library++;
+	pthread_cond_broadcast(&changed);
 	failing = fake.fail_library;
 	fake_unlock();
 	return failing ? fail_null(err, E_MODEL, "the fake library was told to fail") : &fake_library;
@@ -84,15 +100,17 @@ const struct model_library *fake_open(void *ctx, struct error *err)
 
 /* ---------------------------------------------------------------- memory, under the lock where not said otherwise */
 
-static int64_t device_bytes(void)
+static int64_t device_bytes(int number)
 {
+	if (number != DEVICE_CPU && fake.cuda_bytes)
+		return fake.cuda_bytes;
 	return fake.device_bytes ? fake.device_bytes : 16LL << 30;
 }
 
 static int account_take(int number, int owner, int64_t bytes, struct error *err)
 {
 	struct account *a = &accounts[number + 1];
-	int64_t limit = a->cap && a->cap < device_bytes() ? a->cap : device_bytes();
+	int64_t limit = a->cap && a->cap < device_bytes(number) ? a->cap : device_bytes(number);
 
 	if (a->used + bytes > limit) {
 		a->refused++;
@@ -116,9 +134,17 @@ static void account_give(int number, int owner, int64_t bytes)
 	accounts[number + 1].cached += bytes;
 }
 
+/* With or without the lock: it is ordered before the engine starts. */
+static int64_t weights_of(enum model_kind kind)
+{
+	static const int64_t usual[MODEL_KINDS] = {300 << 20, 700 << 20, 400 << 20};
+
+	return fake.weights[kind] ? fake.weights[kind] : usual[kind];
+}
+
 static int64_t weights_in(enum model_kind kind, enum precision precision)
 {
-	return precision == PRECISION_BF16 || precision == PRECISION_FP16 ? weights[kind] / 2 : weights[kind];
+	return precision == PRECISION_BF16 || precision == PRECISION_FP16 ? weights_of(kind) / 2 : weights_of(kind);
 }
 
 /* What a run of n holds: activations and, for captions, caches. */
@@ -206,6 +232,25 @@ static int run_steps(enum model_kind kind, int steps, const struct model_control
 	return 0;
 }
 
+static bool bad_luck(enum model_kind kind, struct error *err)
+{
+	bool failing = true;
+
+	fake_lock();
+	if (fake.no_memory[kind] > 0) {
+		fake.no_memory[kind]--;
+		fake.provoked++;
+		fail(err, E_MEMORY, "fake: provoked");
+	} else if (fake.no_luck[kind] > 0) {
+		fake.no_luck[kind]--;
+		fail(err, E_MODEL, "fake: no luck");
+	} else {
+		failing = false;
+	}
+	fake_unlock();
+	return failing;
+}
+
 /* image_size: of the pictures, as prepared. */
 static int take_steps(struct model *m, bool texts, int n, int image_size, const struct model_control *control, struct error *err)
 {
@@ -225,7 +270,7 @@ static int take_steps(struct model *m, bool texts, int n, int image_size, const 
 	if (n > fake.largest[kind])
 		fake.largest[kind] = n;
 	fake_unlock();
-	if (stay_held(kind, texts, control, err) < 0)
+	if (stay_held(kind, texts, control, err) < 0 || bad_luck(kind, err))
 		return -1;
 	if (fits && n > fits) {
 		fake_lock();
@@ -234,8 +279,8 @@ static int take_steps(struct model *m, bool texts, int n, int image_size, const 
 		fake_unlock();
 		return fail(err, E_MEMORY, "fake: %d is more than %d", n, fits);
 	}
-	run_bytes(&m->info, m->precision, n, image_size, fake.beams, &need);
 	fake_lock();
+	run_bytes(&m->info, m->precision, n, image_size, fake.beams, &need);
 	rc = account_take(m->device, 0, need.activations + need.kv, err);
 	fake_unlock();
 	if (rc < 0)
@@ -263,16 +308,25 @@ static void unit(float *v)
 		v[i] = (float)(v[i] / sqrt(sum));
 }
 
-static int look_at(const struct pixels *const *pictures, int n, struct error *err)
+static int look_at(const struct pixels *const *pictures, int n, const struct model_control *control, struct error *err)
 {
-	int bad;
+	int bad, slow;
 
 	fake_lock();
 	bad = fake.bad_blue;
+	slow = fake.slow_blue;
 	for (int i = 0; i < n; i++)
 		if (fake.seen_n < FAKE_SEEN)
 			fake.seen[fake.seen_n++] = (int)pictures[i]->data[FAKE_BLUE];
 	fake_unlock();
+	for (int i = 0; i < n; i++)
+		while ((int)pictures[i]->data[FAKE_BLUE] == slow) {
+			if (ask(control))
+				return stopped(err);
+			fake_lock();
+			wait_us(500);
+			fake_unlock();
+		}
 	for (int i = 0; i < n; i++) {
 		if (pictures[i]->width != pictures[0]->width || pictures[i]->height != pictures[0]->height)
 			return fail(err, E_MODEL, "fake: a batch of different shapes");
@@ -289,7 +343,7 @@ static int embed_images(struct model *m, const struct pixels *const *pictures, i
 	fake.image_calls++;
 	fake.images += n;
 	fake_unlock();
-	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, err) < 0)
+	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, control, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++) {
 		float *v = out + (size_t)i * FAKE_DIM;
@@ -356,7 +410,7 @@ static int caption(struct model *m, const struct pixels *const *pictures, int n,
 	fake.captions += n;
 	fake.beams = options->beams;
 	fake_unlock();
-	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, err) < 0)
+	if (take_steps(m, false, n, size_of(pictures), control, err) < 0 || look_at(pictures, n, control, err) < 0)
 		return -1;
 	for (int i = 0; i < n; i++)
 		say(pictures[i], options, i, &out[i]);
@@ -410,7 +464,7 @@ static int device(int number, struct device_info *out)
 
 	*out = (struct device_info){.name = "CPU, fake", .bf16 = true, .fp16 = number >= 0};
 	fake_lock();
-	out->total = device_bytes();
+	out->total = device_bytes(number);
 	fake_unlock();
 	if (number >= 0)
 		snprintf(out->name, sizeof out->name, "cuda:%d fake", number);
@@ -446,7 +500,7 @@ static int inspect(const char *dir, struct model_info *out, struct error *err)
 	*out = (struct model_info){.kind = kind_of(name), .precision = "fp32", .tensors = 100, .context = 77, .vocabulary = 1000};
 	snprintf(out->architecture, sizeof out->architecture, "%s", architecture[out->kind]);
 	snprintf(out->name, sizeof out->name, "%s", name);
-	out->weight_bytes = weights[out->kind];
+	out->weight_bytes = weights_of(out->kind);
 	out->parameters = out->weight_bytes / 4;
 	out->image_size = out->kind == MODEL_NLI ? 0 : out->kind == MODEL_SCORES ? 224 : 480;
 	out->image_step = out->kind == MODEL_CAPTION ? 16 : 0;
@@ -598,9 +652,9 @@ static void memory(int number, struct memory_reading *out)
 	*out = (struct memory_reading){.used = a->used, .cached = a->cached, .cap = a->cap, .refused = a->refused};
 	memcpy(out->peak, a->peak, sizeof out->peak);
 	memcpy(out->weights, a->weights, sizeof out->weights);
-	out->device_total = device_bytes();
+	out->device_total = device_bytes(number);
 	/* A fifth of the device is others'. */
-	out->device_free = device_bytes() / 5 * 4 - a->used - a->cached;
+	out->device_free = device_bytes(number) / 5 * 4 - a->used - a->cached;
 	fake_unlock();
 }
 
