@@ -15,12 +15,10 @@
 #include "models/json.h"
 #include "models/locate.h"
 
-_Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
+_Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && (int)TT_PEAKS == (int)PEAKS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
 
 static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &bert_ops};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
-
-static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
 
 /* ---- configure: what a directory holds, without libtorch */
 
@@ -181,67 +179,7 @@ static int model_inspect(const char *dir, struct model_info *out, struct error *
 	return 0;
 }
 
-/* ---- load */
-
-/* What runs for what was asked. On a CPU fp16 has no kernels, and bf16 without instructions for it is slower than fp32. */
-static enum precision precision_for(int device, enum precision wanted)
-{
-	if (device != DEVICE_CPU)
-		return wanted == PRECISION_AUTO ? PRECISION_FP16 : wanted;
-	if (wanted == PRECISION_FP32)
-		return PRECISION_FP32;
-	return tt_cpu_has_bf16() ? PRECISION_BF16 : PRECISION_FP32;
-}
-
-static void note_precision(struct model *m, enum precision wanted)
-{
-	size_t used = strlen(m->info.notes);
-
-	if (wanted == PRECISION_AUTO || wanted == m->precision)
-		return;
-	snprintf(m->info.notes + used, sizeof m->info.notes - used, "%s%s is not for this CPU: %s is used", used ? "; " : "", precision_names[wanted],
-		 precision_names[m->precision]);
-}
-
-struct nn_source model_source(const struct model *m, const struct model_control *control)
-{
-	static const enum tt_dtype compute[PRECISIONS] = {TT_F32, TT_F32, TT_BF16, TT_F16, TT_F32};
-
-	return (struct nn_source){
-		.pool = m->weights,
-		.compute = compute[m->precision],
-		.device = m->device,
-		.file = m->file,
-		.progress = control ? control->progress : NULL,
-		.ctx = control ? control->ctx : NULL,
-	};
-}
-
-static int load_weights(struct model *m, const struct model_control *control, struct error *err)
-{
-	int rc;
-
-	tt_set_owner(m->owner);
-	tt_set_check(m->weights, control ? control->check : NULL, control ? control->ctx : NULL);
-	rc = m->ops->load(m, control, err);
-	tt_set_check(m->weights, NULL, NULL);
-	return rc;
-}
-
-int model_load(struct model *m, int device, enum precision precision, int owner, const struct model_control *control, struct error *err)
-{
-	if (device != DEVICE_CPU && (device < 0 || device >= tt_cuda_devices()))
-		return fail(err, E_USAGE, "%s: no CUDA device %d; there are %d", m->info.name, device, tt_cuda_devices());
-	if (owner < 0 || owner >= MODEL_OWNERS)
-		return fail(err, E_USAGE, "%s: owner %d is out of range", m->info.name, owner);
-	m->device = device;
-	m->owner = owner;
-	m->precision = precision_for(device, precision);
-	note_precision(m, precision);
-	m->weights = tt_pool_create(TT_INFER);
-	m->work = tt_pool_create(TT_INFER);
-	return load_weights(m, control, err);
-}
+/* ---- open */
 
 static struct model *model_open(const char *dir, int device, enum precision precision, int owner, const struct model_control *control,
 				struct error *err)
@@ -260,55 +198,30 @@ static const struct model_info *model_info(const struct model *m)
 	return &m->info;
 }
 
-/* ---- a change of precision. The field is read by any thread. */
+/* ---- what a run would hold */
 
-static enum precision model_precision(const struct model *m)
+/* The size that prepare comes to; 0 is the model's own. */
+static int image_size_for(const struct model_info *info, int wanted)
 {
-	return __atomic_load_n(&m->precision, __ATOMIC_RELAXED);
+	int most, steps;
+
+	if (wanted <= 0 || info->image_step <= 0 || wanted == info->image_size)
+		return 0;
+	most = info->image_max / info->image_step;
+	steps = (wanted + info->image_step / 2) / info->image_step;
+	return info->image_step * (steps < 1 ? 1 : steps > most ? most : steps);
 }
 
-static int load_as(struct model *m, tt_pool *weights, enum precision precision, struct error *err)
+static void model_forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
-	m->weights = weights;
-	__atomic_store_n(&m->precision, precision, __ATOMIC_RELAXED);
-	return load_weights(m, NULL, err);
-}
+	struct forecast_request r = *request;
 
-/* No room for old and new side by side: the old ones go first. Should the new ones still not fit, the old ones are read again. */
-static int swap_weights(struct model *m, enum precision wanted, enum precision before, struct error *err)
-{
-	tt_clear(m->weights);
-	tt_memory_trim(m->device);
-	if (load_as(m, m->weights, wanted, err) == 0)
-		return 0;
-	tt_clear(m->weights);
-	m->lost = load_as(m, m->weights, before, NULL) < 0;
-	return -1;
-}
-
-static int model_place(struct model *m, int device, enum precision precision, const struct model_control *control, struct error *err)
-{
-	enum precision before = m->precision, wanted = precision_for(m->device, precision);
-	tt_pool *old = m->weights, *fresh;
-	struct error first = {0};
-
-	if (wanted == before && !m->lost)
-		return 0;
-	fresh = tt_pool_create(TT_INFER);
-	if (!m->lost && load_as(m, fresh, wanted, &first) == 0) {
-		tt_pool_destroy(old);
-		return 0;
-	}
-	tt_pool_destroy(fresh);
-	m->weights = old;
-	__atomic_store_n(&m->precision, before, __ATOMIC_RELAXED);
-	if (m->lost || first.code == E_MEMORY) {
-		m->lost = false;
-		return swap_weights(m, wanted, before, err);
-	}
-	if (err)
-		*err = first;
-	return -1;
+	r.precision = model_precision_for(r.device, r.precision);
+	r.image_size = image_size_for(&m->info, r.image_size);
+	r.batch = r.batch < 1 ? 1 : r.batch;
+	*out = (struct forecast){0};
+	if (m->ops->forecast)
+		m->ops->forecast(m, &r, out);
 }
 
 /* ---- calls: each begins with an empty work pool and leaves it so */
@@ -324,10 +237,8 @@ static int call_begin(struct model *m, bool able, const char *what, const struct
 {
 	if (!able)
 		return fail(err, E_USAGE, "%s: a %s model cannot %s", m->info.name, m->info.architecture, what);
-	if (m->lost)
-		return fail(err, E_MEMORY, "%s: its weights found no memory after a change of precision; free some and set the precision again",
-			    m->info.name);
-	tt_set_owner(m->owner);
+	if (!model_resident(m))
+		return fail(err, E_MEMORY, "%s: its weights were freed and must be placed again before it runs", m->info.name);
 	tt_clear(m->work);
 	tt_set_check(m->work, control ? control->check : NULL, control ? control->ctx : NULL);
 	return 0;
@@ -416,15 +327,40 @@ static int prepare(const struct model *m, const struct image *image, int image_s
 
 /* ---- the library as a whole */
 
-static int threads;
+static int threads; /* intra-op, as last set; any thread reads it */
+
+static void set_threads(int wanted)
+{
+	__atomic_store_n(&threads, wanted > 0 ? wanted : runtime_cpus(), __ATOMIC_RELAXED);
+}
 
 static int start(int wanted, struct error *err)
 {
 	char message[200];
 
-	threads = wanted > 0 ? wanted : runtime_cpus();
+	set_threads(wanted);
 	if (tt_start(threads, message, sizeof message) < 0)
 		return fail(err, E_MODEL, "%s", message);
+	return 0;
+}
+
+static int tune(const struct model_tuning *tuning, struct error *err)
+{
+	const struct tt_tuning t = {tuning->seed, tuning->deterministic, tuning->benchmark, tuning->threads};
+	char message[500];
+
+	set_threads(tuning->threads);
+	if (tt_tune(&t, message, sizeof message) < 0)
+		return fail(err, E_MODEL, "%s", message);
+	return 0;
+}
+
+static int usable(int device, struct error *err)
+{
+	char message[900];
+
+	if (tt_usable(device, message, sizeof message) < 0)
+		return fail(err, E_DEVICE, "%s", message);
 	return 0;
 }
 
@@ -445,15 +381,21 @@ static const char *version(void)
 
 static int describe_device(int device, struct device_info *out)
 {
-	*out = (struct device_info){.bf16 = true, .fp16 = true};
-	if (device >= 0) {
-		snprintf(out->name, sizeof out->name, "cuda:%d", device);
-		return device < tt_cuda_devices() ? 0 : -1;
+	struct tt_device about;
+
+	*out = (struct device_info){0};
+	if (tt_device_describe(device, &about) < 0)
+		return -1;
+	out->bf16 = about.bf16;
+	out->fp16 = about.fp16;
+	out->total = about.total;
+	snprintf(out->id, sizeof out->id, "%s", about.id);
+	if (device == DEVICE_CPU) {
+		out->blas_gflops = tt_blas_gflops();
+		snprintf(out->name, sizeof out->name, "CPU, %d threads", __atomic_load_n(&threads, __ATOMIC_RELAXED));
+	} else {
+		snprintf(out->name, sizeof out->name, "cuda:%d%s%s", device, about.name[0] ? " " : "", about.name);
 	}
-	out->bf16 = tt_cpu_has_bf16();
-	out->fp16 = false;
-	out->blas_gflops = tt_blas_gflops();
-	snprintf(out->name, sizeof out->name, "CPU, %d threads", threads);
 	return 0;
 }
 
@@ -464,20 +406,20 @@ static void read_memory(int device, struct memory_reading *out)
 	tt_memory_read(device, &m);
 	*out = (struct memory_reading){
 		.used = m.used,
-		.peak = {m.peak, m.peak, m.peak},
 		.cached = m.cached,
 		.cap = m.cap,
 		.device_total = m.device_total,
 		.device_free = m.device_free,
 		.refused = m.refused,
 	};
-	for (int i = 0; i < MODEL_OWNERS; i++)
-		out->weights[i] = m.owner[i];
+	memcpy(out->peak, m.peak, sizeof out->peak);
+	memcpy(out->weights, m.weights, sizeof out->weights);
+	memcpy(out->kv, m.kv, sizeof out->kv);
 }
 
 static void reset_peak(int device, enum memory_peak which)
 {
-	tt_memory_reset_peak(device);
+	tt_memory_reset_peak(device, (int)which);
 }
 
 __attribute__((visibility("default"))) const struct model_library vramble_models = {
@@ -486,12 +428,17 @@ __attribute__((visibility("default"))) const struct model_library vramble_models
 	.version = version,
 	.devices = tt_cuda_devices,
 	.device = describe_device,
+	.usable = usable,
+	.tune = tune,
 	.inspect = model_inspect,
 	.open = model_open,
 	.close = model_close,
 	.info = model_info,
 	.precision = model_precision,
 	.place = model_place,
+	.evict = model_evict,
+	.resident = model_resident,
+	.forecast = model_forecast,
 	.prepare = prepare,
 	.embed_images = embed_images,
 	.embed_texts = embed_texts,

@@ -16,11 +16,11 @@ struct model {
 	const struct model_ops *ops;
 	struct model_info info;
 	char *dir;
-	struct checkpoint *file; /* mapped weights; the fp32 ones are used in place */
-	tt_pool *weights, *work;
-	enum precision precision; /* in use; never AUTO */
+	struct checkpoint *file;  /* mapped weights; the fp32 ones are used in place */
+	tt_pool *weights, *work;  /* weights: NULL when evicted */
+	enum precision precision; /* in use, or last in use; never AUTO. Atomic: any thread reads it */
 	int device, owner;
-	bool lost; /* no weights: a change of precision freed the old ones and found no memory for any */
+	bool resident; /* atomic, as weights != NULL */
 };
 
 struct model_ops {
@@ -30,8 +30,8 @@ struct model_ops {
 	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
 	 * m->file is open). No libtorch. On failure finish is called. */
 	int (*configure)(struct model *m, const json_t *config, struct error *err);
-	/* Builds the tensors in m->weights (empty) from m->file at m->precision on m->device. Called again, with another pool, when the precision changes:
-	 * builds a new net first and puts it in the old one's place only when all went well. */
+	/* Builds the tensors in m->weights (empty) from m->file at m->precision on m->device. Called again, with another pool, when the model is placed anew:
+	 * builds a new net first and puts it in the old one's place only when all went well. The old one's tensors may be gone already. */
 	int (*load)(struct model *m, const struct model_control *control, struct error *err);
 	void (*finish)(struct model *m); /* frees what configure made */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
@@ -40,6 +40,8 @@ struct model_ops {
 	float (*logit_scale)(const struct model *m);
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);
 	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
+	/* Any thread. request: precision is not AUTO. See forecast.h. */
+	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 
 extern const struct model_ops clip_ops, ofa_ops, bert_ops;
@@ -49,6 +51,15 @@ extern const struct model_library vramble_models; /* the one symbol that the sha
 struct model *model_configure(const char *name, struct error *err); /* a folder, a file of weights, or a name in a cache: see locate.h */
 int model_load(struct model *m, int device, enum precision precision, int owner, const struct model_control *control, struct error *err);
 void model_close(struct model *m); /* NULL is fine */
+
+/* place.c: these as the members of the same names in core/model.h. */
+int model_place(struct model *m, int device, enum precision precision, const struct model_control *control, struct error *err);
+void model_evict(struct model *m);
+bool model_resident(const struct model *m);
+enum precision model_precision(const struct model *m);
+/* What runs for what was asked, never AUTO. On a CPU fp16 has no kernels, and bf16 without instructions for it is slower than fp32. Any thread. */
+enum precision model_precision_for(int device, enum precision wanted);
+
 /* What load asks for tensors: m's pool, file, device and precision. End with nn_finish and nn_source_free. */
 struct nn_source model_source(const struct model *m, const struct model_control *control);
 /* -1 with the work pool's error as "what: message", 0 when it has none. */

@@ -49,8 +49,8 @@ static void open_layer(struct ofa_decoding *d, int i, tt_tensor *absolute, tt_te
 	tt_pool *p = d->p;
 
 	c->bias = tt_add(p, absolute, ofa_token_bias(d->net, p, l->token_table, tt_size(absolute, 2)));
-	c->seen = tt_contiguous(p, nn_heads(p, nn_linear(p, &l->cross.k, output), l->cross.heads));
-	c->seen_values = tt_contiguous(p, nn_heads(p, nn_linear(p, &l->cross.v, output), l->cross.heads));
+	c->seen = tt_kv(p, tt_contiguous(p, nn_heads(p, nn_linear(p, &l->cross.k, output), l->cross.heads)));
+	c->seen_values = tt_kv(p, tt_contiguous(p, nn_heads(p, nn_linear(p, &l->cross.v, output), l->cross.heads)));
 }
 
 struct ofa_decoding *ofa_decoding_create(const struct ofa_net *net, tt_pool *p, const struct ofa_memory *memory, int max_length)
@@ -101,10 +101,10 @@ static tt_tensor *one_token(tt_pool *p, const struct nn_linear *l, tt_tensor *x,
 static tt_tensor *grow(tt_pool *p, tt_tensor *cache, tt_tensor *parent, tt_tensor *token)
 {
 	if (!cache)
-		return token;
+		return tt_kv(p, token);
 	if (parent)
 		cache = tt_index_select(p, cache, 0, parent);
-	return tt_cat(p, (tt_tensor *[]){cache, token}, 2, 2);
+	return tt_kv(p, tt_cat(p, (tt_tensor *[]){cache, token}, 2, 2));
 }
 
 /* Every row and head is a small problem of its own: they are handed over as the heads of one. x [rows,d] fp32 */
@@ -170,8 +170,8 @@ static void drop_finished(struct ofa_decoding *d, const struct beam_step *s)
 	if (n > 0 && n < d->n) {
 		index = ids_tensor(d, left, n);
 		for (int i = 0; i < d->net->config.decoder_layers; i++) {
-			d->layers[i].seen = tt_index_select(d->p, d->layers[i].seen, 0, index);
-			d->layers[i].seen_values = tt_index_select(d->p, d->layers[i].seen_values, 0, index);
+			d->layers[i].seen = tt_kv(d->p, tt_index_select(d->p, d->layers[i].seen, 0, index));
+			d->layers[i].seen_values = tt_kv(d->p, tt_index_select(d->p, d->layers[i].seen_values, 0, index));
 		}
 		if (d->key_bias)
 			d->key_bias = tt_index_select(d->p, d->key_bias, 0, index);

@@ -1,6 +1,6 @@
 /* torch_memory.cpp - the account of memory. On the CPU: our own allocator behind every tensor, which counts by owner, keeps freed blocks for reuse (a
  * fresh block costs a page fault per 4 KiB, a third of a forward pass) and refuses what goes beyond the cap, so that running out is an error to handle
- * and not the kernel's kill. On CUDA: libtorch's caching allocator does all this; it is only read and told.
+ * and not the kernel's kill. On CUDA libtorch's caching allocator does all this; it is only read and told (torch_cuda.cpp).
  */
 #include "models/torch_private.h"
 
@@ -16,17 +16,13 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <sys/mman.h>
-#include <dlfcn.h>
 
-/* The Makefile sets TT_CUDA where libc10_cuda.so and the CUDA runtime's headers are. */
-#if TT_CUDA
-#include <c10/cuda/CUDACachingAllocator.h>
-#endif
+using namespace shim;
 
 namespace
 {
 
-thread_local int current_owner = 0;
+thread_local int64_t of_thread = 0;
 
 /* ---- CPU ---------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -38,8 +34,7 @@ constexpr uint64_t magic_used = 0x76726d626c6b5553, magic_cached = 0x76726d626c6
 
 struct alignas(alignment) header {
 	uint64_t magic;
-	size_t size; /* of the data, rounded up; what the account counts */
-	int owner;
+	size_t size;  /* of the data, rounded up; what the account counts */
 	header *next; /* in the cache */
 };
 static_assert(sizeof(header) == alignment, "the data follows the header");
@@ -81,18 +76,29 @@ class cpu_allocator final : public c10::Allocator
 	void read(struct tt_memory *out)
 	{
 		out->used = used.load(std::memory_order_relaxed);
-		out->peak = peak.load(std::memory_order_relaxed);
 		out->cached = cached.load(std::memory_order_relaxed);
 		out->cap = cap.load(std::memory_order_relaxed);
 		out->refused = refused.load(std::memory_order_relaxed);
-		for (int i = 0; i < TT_OWNERS; i++)
-			out->owner[i] = by_owner[static_cast<size_t>(i)].load(std::memory_order_relaxed);
 	}
 
-	void reset_peak()
+	int64_t peak_now() const
+	{
+		return peak.load(std::memory_order_relaxed);
+	}
+
+	/* The peak so far; from now on it is counted from what is used now. */
+	int64_t restart_peak()
 	{
 		std::lock_guard<std::mutex> hold(lock);
-		peak = used.load();
+		return peak.exchange(used.load());
+	}
+
+	int64_t refuse(int64_t nth)
+	{
+		std::lock_guard<std::mutex> hold(lock);
+		const int64_t left = refuse_in;
+		refuse_in = nth > 0 ? nth : 0;
+		return left;
 	}
 
 	void set_cap(int64_t bytes)
@@ -112,9 +118,9 @@ class cpu_allocator final : public c10::Allocator
       private:
 	std::mutex lock; /* guards the cache and the sums' consistency; readers take the atomics as they are */
 	std::map<size_t, header *> cache;
-	int64_t highest = 0; /* used, ever: what the cache may hold */
+	int64_t highest = 0;   /* used, ever: what the cache may hold */
+	int64_t refuse_in = 0; /* allocations until one is refused for a test; 0: none is */
 	std::atomic<int64_t> used{0}, peak{0}, cached{0}, cap{0}, refused{0};
-	std::array<std::atomic<int64_t>, TT_OWNERS> by_owner{};
 
 	at::DataPtr allocate_block(size_t n);
 	header *take_cached(size_t size);
@@ -123,6 +129,7 @@ class cpu_allocator final : public c10::Allocator
 	static header *map_block(size_t size);
 	static void unmap_block(header *block);
 	static void release(void *data);
+	friend int64_t shim::memory_block_of(const at::DataPtr &at);
 };
 
 cpu_allocator &cpu()
@@ -145,7 +152,7 @@ header *cpu_allocator::map_block(size_t size)
 		if (whole >= 2 * huge_page)
 			madvise(memory, whole, MADV_HUGEPAGE);
 	}
-	return new (memory) header{0, size, 0, nullptr};
+	return new (memory) header{0, size, nullptr};
 }
 
 void cpu_allocator::unmap_block(header *block)
@@ -206,6 +213,10 @@ at::DataPtr cpu_allocator::allocate_block(size_t n)
 		return {nullptr, nullptr, &release, at::Device(at::kCPU)};
 	size_t size = round_size(n);
 	std::lock_guard<std::mutex> hold(lock);
+	if (refuse_in > 0 && --refuse_in == 0) {
+		refused++;
+		TORCH_CHECK_WITH(OutOfMemoryError, false, "out of memory: ", size, " bytes asked, and refused for a test");
+	}
 	header *block = take_cached(size);
 	if (!block) /* a cached one changes nothing in the sum that the cap bounds */
 		make_room(static_cast<int64_t>(size));
@@ -215,10 +226,9 @@ at::DataPtr cpu_allocator::allocate_block(size_t n)
 		TORCH_CHECK_WITH(OutOfMemoryError, block, "out of memory: the system refuses ", size, " bytes, ", used.load(), " in use");
 	}
 	block->magic = magic_used;
-	block->owner = current_owner;
 	block->next = nullptr;
 	used += static_cast<int64_t>(block->size);
-	by_owner[static_cast<size_t>(block->owner)] += static_cast<int64_t>(block->size);
+	of_thread += static_cast<int64_t>(block->size);
 	peak = std::max(peak.load(), used.load());
 	highest = std::max(highest, used.load());
 	void *data = block + 1;
@@ -235,7 +245,7 @@ void cpu_allocator::release(void *data)
 	cpu_allocator &a = cpu();
 	std::lock_guard<std::mutex> hold(a.lock);
 	a.used -= static_cast<int64_t>(block->size);
-	a.by_owner[static_cast<size_t>(block->owner)] -= static_cast<int64_t>(block->size);
+	of_thread -= static_cast<int64_t>(block->size);
 	block->magic = magic_cached;
 	a.cached += static_cast<int64_t>(block->size);
 	header *&head = a.cache[block->size];
@@ -256,87 +266,41 @@ int64_t meminfo_bytes(const char *key)
 	return 0;
 }
 
-/* ---- CUDA --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- peaks -------------------------------------------------------------------------------------------------------------------------------- */
 
-/* cudaMemGetInfo of the runtime that libtorch brought along; needs no headers. It reads the current device. */
-bool cuda_mem_get_info(int device, int64_t *free_bytes, int64_t *total)
+/* A device counts one peak; here it is folded into several that begin at different times. */
+class peak_board
 {
-	using get_info = int (*)(size_t *, size_t *);
-	using set_device = int (*)(int);
-	static const get_info info = reinterpret_cast<get_info>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
-	static const set_device set = reinterpret_cast<set_device>(dlsym(RTLD_DEFAULT, "cudaSetDevice"));
-	size_t left = 0, all = 0;
-	if (!info || !set || set(device) != 0 || info(&left, &all) != 0)
-		return false;
-	*free_bytes = static_cast<int64_t>(left);
-	*total = static_cast<int64_t>(all);
-	return true;
-}
-
-constexpr int cuda_devices_max = 64;
-std::array<std::atomic<int64_t>, cuda_devices_max> cuda_caps{};
-
-bool cuda_known(int device)
-{
-	return device >= 0 && device < cuda_devices_max && device < tt_cuda_devices();
-}
-
-#if TT_CUDA
-
-void cuda_read(int device, struct tt_memory *out)
-{
-	namespace allocator = c10::cuda::CUDACachingAllocator;
-	const auto stats = allocator::getDeviceStats(static_cast<c10::DeviceIndex>(device)); /* index 0 of each array is the sum over all pools */
-	out->used = stats.allocated_bytes[0].current;
-	out->peak = stats.allocated_bytes[0].peak;
-	out->cached = stats.reserved_bytes[0].current - out->used;
-	out->refused = stats.num_ooms;
-}
-
-void cuda_reset_peak(int device)
-{
-	c10::cuda::CUDACachingAllocator::resetPeakStats(static_cast<c10::DeviceIndex>(device));
-}
-
-void cuda_set_cap(int device, double fraction)
-{
-	c10::cuda::CUDACachingAllocator::setMemoryFraction(fraction, static_cast<c10::DeviceIndex>(device));
-}
-
-void cuda_trim()
-{
-	c10::cuda::CUDACachingAllocator::emptyCache();
-}
-
-#else
-
-/* Without the CUDA runtime's headers the allocator cannot be asked: the device's own reading stands for it, and caps and trimming do nothing. */
-void cuda_read(int, struct tt_memory *out)
-{
-	out->used = out->peak = out->device_total - out->device_free;
-}
-
-void cuda_reset_peak(int)
-{
-}
-
-void cuda_set_cap(int, double)
-{
-}
-
-void cuda_trim()
-{
-}
-
-#endif
-
-/* An account must never fail its reader: before CUDA is initialised the allocator throws. */
-template <typename Body> void quietly(Body body)
-{
-	try {
-		body();
-	} catch (...) {
+      public:
+	/* highest: the device's own peak, asked for under the lock. */
+	template <typename Highest> void read(int64_t (&out)[TT_PEAKS], Highest highest)
+	{
+		std::lock_guard<std::mutex> hold(lock);
+		const int64_t now = highest();
+		for (size_t i = 0; i < TT_PEAKS; i++)
+			out[i] = std::max(most[i], now);
 	}
+
+	/* restart: gives the device's own peak and begins it anew. */
+	template <typename Restart> void reset(int which, Restart restart)
+	{
+		std::lock_guard<std::mutex> hold(lock);
+		const int64_t before = restart();
+		for (int64_t &value : most)
+			value = std::max(value, before);
+		most[static_cast<size_t>(which)] = 0;
+	}
+
+      private:
+	std::mutex lock;
+	std::array<int64_t, TT_PEAKS> most{};
+};
+
+std::array<peak_board, CUDA_DEVICES_MAX + 1> peaks; /* the CPU first */
+
+peak_board &peaks_of(int device)
+{
+	return peaks[static_cast<size_t>(device + 1)];
 }
 
 } // namespace
@@ -349,53 +313,65 @@ void memory_install()
 	c10::SetCPUAllocator(&cpu(), 1);
 }
 
+int64_t memory_of_thread()
+{
+	return of_thread;
+}
+
+int64_t memory_block_of(const at::DataPtr &at)
+{
+	if (at.get_deleter() != &cpu_allocator::release || !at.get())
+		return -1;
+	return static_cast<int64_t>((static_cast<const header *>(at.get_context()) - 1)->size);
+}
+
+int64_t memory_total()
+{
+	return meminfo_bytes("MemTotal");
+}
+
 } // namespace shim
 
 /* ---- the door ----------------------------------------------------------------------------------------------------------------------------- */
-
-void tt_set_owner(int owner)
-{
-	current_owner = owner > 0 && owner < TT_OWNERS ? owner : 0;
-}
 
 void tt_memory_read(int device, struct tt_memory *out)
 {
 	*out = {};
 	if (device == TT_CPU) {
-		cpu().read(out);
-		out->device_total = meminfo_bytes("MemTotal");
+		peaks_of(device).read(out->peak, [&] {
+			cpu().read(out);
+			return cpu().peak_now();
+		});
+		out->device_total = memory_total();
 		out->device_free = meminfo_bytes("MemAvailable");
+	} else if (cuda_known(device)) {
+		peaks_of(device).read(out->peak, [&] {
+			int64_t highest = 0;
+			cuda_memory_read(device, out, &highest);
+			return highest;
+		});
+	} else {
 		return;
 	}
-	if (!cuda_known(device))
-		return;
-	cuda_mem_get_info(device, &out->device_free, &out->device_total);
-	out->cap = cuda_caps[static_cast<size_t>(device)];
-	quietly([&] { cuda_read(device, out); });
+	account_read(device, out);
 }
 
-void tt_memory_reset_peak(int device)
+void tt_memory_reset_peak(int device, int which)
 {
+	if (which < 0 || which >= TT_PEAKS)
+		return;
 	if (device == TT_CPU)
-		cpu().reset_peak();
+		peaks_of(device).reset(which, [] { return cpu().restart_peak(); });
 	else if (cuda_known(device))
-		quietly([&] { cuda_reset_peak(device); });
+		peaks_of(device).reset(which, [&] { return cuda_restart_peak(device); });
 }
 
 void tt_memory_set_cap(int device, int64_t bytes)
 {
-	if (device == TT_CPU) {
+	if (device == TT_CPU)
 		cpu().set_cap(bytes);
-		return;
-	}
-	struct tt_memory now;
-	tt_memory_read(device, &now);
-	if (now.device_total <= 0)
-		return;
-	bytes = bytes > 0 ? bytes : 0;
-	cuda_caps[static_cast<size_t>(device)] = bytes;
-	double fraction = static_cast<double>(bytes) / static_cast<double>(now.device_total);
-	quietly([&] { cuda_set_cap(device, bytes == 0 || fraction > 1 ? 1.0 : fraction); });
+	else if (cuda_known(device))
+		cuda_set_cap(device, bytes);
 }
 
 void tt_memory_trim(int device)
@@ -403,5 +379,10 @@ void tt_memory_trim(int device)
 	if (device == TT_CPU)
 		cpu().trim();
 	else if (cuda_known(device))
-		quietly(cuda_trim);
+		cuda_trim();
+}
+
+int64_t tt_memory_refuse(int64_t nth)
+{
+	return cpu().refuse(nth);
 }

@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -22,13 +23,40 @@
 
 #define TT_TORCH_AT_LEAST(major, minor) (TORCH_VERSION_MAJOR > (major) || (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
 
+namespace shim
+{
+
+/* torch_account.cpp: a pool's part of the account. Memory is counted once, however many tensors share it, and not at all where it is borrowed. */
+class books
+{
+      public:
+	int owner = 0;
+	/* What x stands on, as `weights` or as key and value caches; fresh: bytes that making x took, for tensors that do not show theirs. False when there
+	 * is nothing to count; else remove is due when x goes. */
+	bool add(const at::Tensor &x, bool weights, int64_t fresh);
+	void remove(const at::Tensor &x);
+
+      private:
+	struct entry {
+		int tensors;
+		int64_t bytes;
+		bool weights;
+	};
+	std::unordered_map<const void *, entry> held;
+};
+
+} // namespace shim
+
 struct tt_tensor {
 	at::Tensor value;
-	const tt_pool *home;
+	tt_pool *home;
+	bool booked = false; /* in home's books */
+	~tt_tensor();
 };
 
 struct tt_pool {
 	int flags = TT_INFER;
+	shim::books books; /* before the tensors, which leave it when they go */
 	std::vector<std::unique_ptr<tt_tensor>> tensors;
 	enum tt_status status = TT_OK;
 	std::string message;
@@ -42,6 +70,12 @@ struct tt_pool {
 		return flags & TT_TRAIN;
 	}
 };
+
+inline tt_tensor::~tt_tensor()
+{
+	if (booked)
+		home->books.remove(value);
+}
 
 namespace shim
 {
@@ -64,8 +98,22 @@ template <typename... Parts> void need(bool fine, const Parts &...parts)
 		throw op_error(c10::str(parts...));
 }
 
-/* torch_memory.cpp */
+/* torch_memory.cpp: the CPU */
 void memory_install();
+int64_t memory_of_thread();                     /* bytes this thread allocated less what it freed */
+int64_t memory_block_of(const at::DataPtr &at); /* what our allocator counts for it; -1 when it is not from there */
+int64_t memory_total();                         /* of the machine */
+
+/* torch_account.cpp */
+void account_read(int device, struct tt_memory *out); /* weights and kv; nothing for unknown devices */
+
+/* torch_cuda.cpp: libtorch's caching allocator and the device. None throws; device is one of tt_cuda_devices(). */
+enum { CUDA_DEVICES_MAX = 64 };
+bool cuda_known(int device);
+void cuda_memory_read(int device, struct tt_memory *out, int64_t *peak); /* all but the peaks and the account; *peak: since cuda_restart_peak */
+int64_t cuda_restart_peak(int device);                                   /* the peak so far; from now on it is counted from what is used now */
+void cuda_set_cap(int device, int64_t bytes);
+void cuda_trim();
 
 /* torch_autocast.cpp. Ops that multiply hand over to these where mixes() is true of their first operand. */
 inline bool mixes(const tt_pool *p, const tt_tensor *x)
@@ -90,7 +138,7 @@ bool kernel_layer_norm(const at::Tensor &x, const at::Tensor &w, const at::Tenso
 void kernel_softmax(at::Tensor &scores, double scale, const at::Tensor &bias, bool causal);
 
 /* torch_shim.cpp */
-tt_tensor *pool_add(tt_pool *p, at::Tensor value);
+tt_tensor *pool_add(tt_pool *p, at::Tensor value, int64_t fresh = 0);   /* fresh: see books::add */
 void pool_keep(tt_pool *p, size_t mark, tt_tensor *const *keep, int n); /* tt_keep without asking whether to stop */
 void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *what);
 /* To be called in a catch block only: turns the exception in flight into a status and a message. */
@@ -152,7 +200,11 @@ template <typename T, typename Body> T run_plain(tt_pool *p, const char *op, std
 /* in: the arguments that must not be NULL. */
 template <typename Body> tt_tensor *run(tt_pool *p, const char *op, std::initializer_list<const tt_tensor *> in, Body body)
 {
-	return run_plain<tt_tensor *>(p, op, in, nullptr, [&] { return pool_add(p, body()); });
+	return run_plain<tt_tensor *>(p, op, in, nullptr, [&] {
+		const int64_t before = memory_of_thread();
+		at::Tensor value = body();
+		return pool_add(p, std::move(value), memory_of_thread() - before);
+	});
 }
 
 /* As run, for ops that may overwrite x: in_place(x.value) when that is allowed (then x itself is the result), else body(). */

@@ -8,7 +8,6 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 extern "C" {
 #include "core/error.h"
@@ -79,10 +78,13 @@ bool may_overwrite(const tt_pool *p, const tt_tensor *x)
 	return !p->training() && x->home == p && x->value.has_storage() && x->value.storage().resizable();
 }
 
-tt_tensor *pool_add(tt_pool *p, at::Tensor value)
+tt_tensor *pool_add(tt_pool *p, at::Tensor value, int64_t fresh)
 {
 	p->tensors.push_back(std::unique_ptr<tt_tensor>(new tt_tensor{std::move(value), p}));
-	return p->tensors.back().get();
+	tt_tensor *x = p->tensors.back().get();
+	if (p->flags & TT_WEIGHTS)
+		x->booked = p->books.add(x->value, true, fresh);
+	return x;
 }
 
 void pool_keep(tt_pool *p, size_t m, tt_tensor *const *keep, int n)
@@ -114,31 +116,6 @@ void pool_fail(tt_pool *p, enum tt_status status, const char *op, const char *wh
 	p->message = printable((std::string(op) + ": " + what).c_str());
 }
 
-enum tt_status exception_describe(std::string &what)
-{
-	try {
-		throw;
-	} catch (const c10::OutOfMemoryError &e) {
-		what = e.what_without_backtrace();
-		return TT_OUT_OF_MEMORY;
-	} catch (const c10::Error &e) {
-		what = e.what_without_backtrace();
-	} catch (const std::bad_alloc &) {
-		what = "out of memory";
-		return TT_OUT_OF_MEMORY;
-	} catch (const std::exception &e) {
-		what = e.what();
-	} catch (...) {
-		what = "unknown exception";
-	}
-	/* cuBLAS, cuDNN and oneDNN have no type of their own for it */
-	for (const char *sign : {"out of memory", "ALLOC_FAILED", "can't allocate memory", "NOT_ENOUGH_MEMORY"}) {
-		if (what.find(sign) != std::string::npos)
-			return TT_OUT_OF_MEMORY;
-	}
-	return TT_ERROR;
-}
-
 } // namespace shim
 
 /* ---- process ------------------------------------------------------------------------------------------------------------------------------ */
@@ -147,7 +124,7 @@ int tt_start(int threads, char *message, size_t size)
 {
 	try {
 		memory_install();
-		tt_set_threads(threads);
+		at::set_num_threads(threads > 0 ? threads : runtime_cpus());
 		at::globalContext().setFlushDenormal(true);
 		at::empty({1}, at::kFloat).fill_(1.0);
 		return 0;
@@ -156,24 +133,6 @@ int tt_start(int threads, char *message, size_t size)
 		exception_describe(what);
 		snprintf(message, size, "libtorch does not start: %s", printable(what.c_str()).c_str());
 		return -1;
-	}
-}
-
-void tt_set_threads(int threads)
-{
-	at::set_num_threads(threads > 0 ? threads : runtime_cpus());
-}
-
-int tt_cuda_devices(void)
-{
-	try {
-		if (!at::globalContext().hasCUDA())
-			return 0;
-		if (!c10::impl::hasDeviceGuardImpl(at::kCUDA))
-			return 0;
-		return c10::impl::getDeviceGuardImpl(at::kCUDA)->deviceCount();
-	} catch (...) {
-		return 0;
 	}
 }
 
@@ -207,11 +166,6 @@ bool tt_cpu_has_bf16(void)
 	return has;
 }
 
-void tt_seed(uint64_t seed)
-{
-	at::manual_seed(seed);
-}
-
 /* ---- pools -------------------------------------------------------------------------------------------------------------------------------- */
 
 tt_pool *tt_pool_create(int flags)
@@ -224,6 +178,18 @@ tt_pool *tt_pool_create(int flags)
 void tt_pool_destroy(tt_pool *p)
 {
 	delete p;
+}
+
+void tt_set_owner(tt_pool *p, int owner)
+{
+	p->books.owner = owner > 0 && owner < TT_OWNERS ? owner : 0;
+}
+
+tt_tensor *tt_kv(tt_pool *p, tt_tensor *x)
+{
+	if (x && x->home == p && !x->booked)
+		x->booked = p->books.add(x->value, false, 0);
+	return x;
 }
 
 tt_mark tt_here(tt_pool *p)
@@ -270,6 +236,8 @@ int tt_error_code(const tt_pool *p)
 		return E_MEMORY;
 	case TT_CANCELLED:
 		return E_CANCELLED;
+	case TT_DEVICE:
+		return E_DEVICE;
 	case TT_ERROR:
 		break;
 	}

@@ -33,8 +33,9 @@ extern "C" {
 #endif
 
 enum tt_dtype { TT_F32, TT_F16, TT_BF16, TT_I64, TT_I32, TT_U8, TT_BOOL, TT_F64 };
-enum tt_status { TT_OK, TT_ERROR, TT_OUT_OF_MEMORY, TT_CANCELLED };
-enum tt_pool_flags { TT_INFER = 0, TT_TRAIN = 1 };
+/* TT_DEVICE: the device broke down, and nothing on it can be used any more by this process. */
+enum tt_status { TT_OK, TT_ERROR, TT_OUT_OF_MEMORY, TT_CANCELLED, TT_DEVICE };
+enum tt_pool_flags { TT_INFER = 0, TT_TRAIN = 1, TT_WEIGHTS = 2 /* what it holds counts as weights: see tt_set_owner */ };
 enum { TT_MAX_DIMS = 8 };
 
 typedef struct tt_tensor tt_tensor; /* opaque on purpose: the one handle type */
@@ -50,41 +51,86 @@ typedef size_t tt_mark;
 /* Once, on the thread that first touches libtorch: intra-op threads (0 = CPUs in the affinity mask), our counting CPU allocator, flush of denormals.
  * Before the library is loaded the environment must say OMP_WAIT_POLICY=PASSIVE (core/runtime.h). Returns 0/-1 and a message. */
 int tt_start(int threads, char *message, size_t size);
-void tt_set_threads(int threads);
 const char *tt_version(void); /* "1.13.1", or with "+cu121" when CUDA kernels are present; static */
-int tt_cuda_devices(void);    /* usable CUDA devices; 0 on a CPU build */
 bool tt_cpu_has_bf16(void);   /* avx512_bf16 or amx_bf16: otherwise bf16 on a CPU is slower than fp32 */
 double tt_blas_gflops(void);  /* measured: 192^3 fp32 product, best of 6, about 2 ms */
 void tt_seed(uint64_t seed);  /* torch's generators */
 
+/* How numbers come about, for all that runs after it on any thread; but `threads` of an op is only what the calling thread's own ops take. */
+struct tt_tuning {
+	uint64_t seed;
+	bool deterministic; /* an op that has no kernel of that kind fails */
+	bool benchmark;     /* cuDNN tries kernels and keeps the fastest */
+	int threads;        /* intra-op, here and in OpenBLAS; 0 = CPUs in the affinity mask */
+};
+int tt_tune(const struct tt_tuning *tuning, char *message, size_t size); /* 0/-1 and a message */
+
+/* What the text of an exception tells: TT_OUT_OF_MEMORY, TT_DEVICE, or TT_ERROR for all else. Pure. cuBLAS, cuDNN, oneDNN and the driver's errors have no
+ * types of their own; a CUDA error that sticks to the context is told by its words. */
+enum tt_status tt_status_of_text(const char *what);
+
 /* Device numbers: -1 is the CPU, 0.. a CUDA ordinal. */
 #define TT_CPU (-1)
 
+/* ---- devices (any thread) ----------------------------------------------------------------------------------------------------------------- */
+
+int tt_cuda_devices(void); /* visible CUDA devices; 0 on a CPU build */
+/* 0 when tensors can stand there, tried by computing with a few; else -1 with the reason and the fix. May take seconds: it makes a CUDA context. */
+int tt_usable(int device, char *message, size_t size);
+
+/* What decides whether CUDA can be used, and the decision, which is pure: 0, or -1 with the reason and the fix. */
+struct tt_cuda_facts {
+	const char *version;                 /* of libtorch */
+	bool built;                          /* libtorch has CUDA kernels */
+	bool driver;                         /* libcuda.so.1 is there */
+	int init;                            /* what cuInit returned; 0 is fine */
+	int driver_version, runtime_version; /* CUDA's: 12040 is 12.4; 0 unknown */
+	int devices;                         /* visible */
+	const char *visible;                 /* CUDA_VISIBLE_DEVICES; NULL when it is not set */
+};
+int tt_cuda_judge(const struct tt_cuda_facts *facts, int device, char *message, size_t size);
+
+struct tt_device {
+	char name[64];   /* "NVIDIA H200"; "" on a CPU or when the driver does not say */
+	char id[64];     /* PCI address, else "" */
+	int64_t total;   /* bytes */
+	bool bf16, fp16; /* computes well in it */
+};
+int tt_device_describe(int device, struct tt_device *out); /* -1: there is no such device */
+
 /* ---- memory ------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Owners divide the account: a thread allocates on behalf of the owner it set last (0..TT_OWNERS-1, 0 = nobody); blocks remember theirs. */
-enum { TT_OWNERS = 8 };
-void tt_set_owner(int owner);
-
+/* The account. On a CPU our own allocator keeps it, on CUDA libtorch's; the owners' parts are kept by pools (tt_set_owner, tt_kv) on both. */
+enum { TT_OWNERS = 8, TT_PEAKS = 3 };
 struct tt_memory {
-	int64_t used;                      /* bytes that tensors (and oneDNN scratch) hold now */
-	int64_t peak;                      /* highest used since tt_memory_reset_peak */
-	int64_t cached;                    /* bytes kept for reuse, not in use */
-	int64_t cap;                       /* 0 = none */
-	int64_t owner[TT_OWNERS];          /* used, by owner */
-	int64_t device_total, device_free; /* of the device; CPU: MemTotal and MemAvailable */
-	int64_t refused;                   /* allocations the cap refused so far */
+	int64_t used;                              /* bytes that tensors (and oneDNN scratch) hold now, as the allocator rounds them */
+	int64_t peak[TT_PEAKS];                    /* highest used since the start or tt_memory_reset_peak of that one */
+	int64_t cached;                            /* bytes kept for reuse, not in use */
+	int64_t cap;                               /* 0 = none */
+	int64_t weights[TT_OWNERS], kv[TT_OWNERS]; /* of used, by owner */
+	int64_t device_total, device_free;         /* of the device; CPU: MemTotal and MemAvailable */
+	int64_t refused;                           /* allocations the cap refused so far */
 };
-/* Any thread, never blocks on a lane. device: TT_CPU or ordinal. Mapped weights (tt_borrow) are not counted: see checkpoint_bytes. */
+/* Any thread, never blocks on a lane; on CUDA it asks the driver, which may take its time. device: TT_CPU or ordinal, others read as zeros. Mapped weights
+ * (tt_borrow) are not counted: see checkpoint_bytes. */
 void tt_memory_read(int device, struct tt_memory *out);
-void tt_memory_reset_peak(int device);
-void tt_memory_set_cap(int device, int64_t bytes); /* 0 lifts it; an allocation beyond it fails with TT_OUT_OF_MEMORY */
-void tt_memory_trim(int device);                   /* gives cached blocks back to the system/device */
+void tt_memory_reset_peak(int device, int which);
+/* 0 lifts it; an allocation beyond it fails with TT_OUT_OF_MEMORY. What is held already stays, but for what is cached. On CUDA it bounds what the caching
+ * allocator takes from the device, and needs CUDA's headers at build time. */
+void tt_memory_set_cap(int device, int64_t bytes);
+void tt_memory_trim(int device); /* gives cached blocks back to the system/device */
+/* For tests: the nth allocation on the CPU from now on, by whatever thread, is refused; 0 ends that. Returns how many the last order had still to wait for. */
+int64_t tt_memory_refuse(int64_t nth);
 
 /* ---- pools -------------------------------------------------------------------------------------------------------------------------------- */
 
 tt_pool *tt_pool_create(int flags);
 void tt_pool_destroy(tt_pool *p); /* NULL is fine */
+/* Whose line of the account p's tensors are on, 0 (nobody, as pools begin) to TT_OWNERS - 1: in a TT_WEIGHTS pool all that own memory, else those that
+ * tt_kv names. p must be empty. */
+void tt_set_owner(tt_pool *p, int owner);
+/* x itself (NULL passes), counted as a key and value cache of p's owner until it is freed, however that comes about. x is of p, which has no TT_WEIGHTS. */
+tt_tensor *tt_kv(tt_pool *p, tt_tensor *x);
 tt_mark tt_here(tt_pool *p);
 /* Frees every tensor made since m except the n listed (NULLs allowed). Also the place where cancellation is looked at: see tt_set_check. */
 void tt_keep(tt_pool *p, tt_mark m, tt_tensor *const *keep, int n);
@@ -92,7 +138,7 @@ void tt_clear(tt_pool *p); /* frees all tensors, clears the error */
 void tt_reset(tt_pool *p); /* clears the error only */
 enum tt_status tt_status_of(const tt_pool *p);
 const char *tt_message(const tt_pool *p); /* "" when fine; printable; valid until the next op */
-int tt_error_code(const tt_pool *p);      /* as core/error.h: E_MEMORY, E_CANCELLED or E_MODEL */
+int tt_error_code(const tt_pool *p);      /* as core/error.h: E_MEMORY, E_CANCELLED, E_DEVICE or E_MODEL */
 /* check is called at every tt_keep on the pool's thread; non-zero makes the status TT_CANCELLED. NULL removes it. */
 void tt_set_check(tt_pool *p, int (*check)(void *ctx), void *ctx);
 /* TT_BF16 or TT_F16: ops of this pool that multiply (linear, matmul, attention, convolution) take fp32 operands in that dtype and give fp32 back; all else

@@ -1,4 +1,4 @@
-/* The account of memory: counting by owner, the cap, what the cache keeps, and that a refused forward pass leaves nothing behind. */
+/* The account of memory: counting, peaks, whose it is, the cap, what the cache keeps, and that a refused forward pass leaves nothing behind. */
 #include "tests/torch/near.h"
 
 #include <pthread.h>
@@ -18,8 +18,8 @@ static int teardown(void **state)
 	(void)state;
 	tt_pool_destroy(p);
 	tt_memory_set_cap(TT_CPU, 0);
+	tt_memory_refuse(0);
 	tt_memory_trim(TT_CPU);
-	tt_set_owner(0);
 	return 0;
 }
 
@@ -39,20 +39,46 @@ static void blocks_are_counted(void **state)
 {
 	(void)state;
 	struct tt_memory before = memory();
-	tt_memory_reset_peak(TT_CPU);
+	tt_memory_reset_peak(TT_CPU, 0);
 	assert_non_null(block(3 << 20));
 	assert_non_null(block(1000));
 	struct tt_memory now = memory();
 	assert_true(now.used - before.used >= (3 << 20) + 1000);
 	assert_true(now.used - before.used <= ((3 << 20) + 1000) * 9 / 8);
-	assert_true(now.peak == now.used);
+	assert_true(now.peak[0] == now.used);
 	tt_clear(p);
 	struct tt_memory after = memory();
-	assert_true(after.used == before.used && after.peak == now.peak);
+	assert_true(after.used == before.used && after.peak[0] == now.peak[0]);
 	assert_true(after.cached - before.cached == now.used - before.used);
-	tt_memory_reset_peak(TT_CPU);
-	assert_true(memory().peak == after.used);
+	tt_memory_reset_peak(TT_CPU, 0);
+	assert_true(memory().peak[0] == after.used);
 	assert_true(now.device_total > now.device_free && now.device_free > 0);
+}
+
+/* Each peak is the most since its own beginning; they are independent of each other. */
+static void peaks_are_apart(void **state)
+{
+	(void)state;
+	int64_t base = memory().used, mib = 1 << 20;
+	for (int i = 0; i < TT_PEAKS; i++)
+		tt_memory_reset_peak(TT_CPU, i);
+	assert_non_null(block(8 * mib));
+	tt_clear(p);
+	tt_memory_reset_peak(TT_CPU, 1);
+	assert_non_null(block(4 * mib));
+	tt_clear(p);
+	tt_memory_reset_peak(TT_CPU, 2);
+	struct tt_memory now = memory();
+	assert_true(now.peak[0] == base + 8 * mib && now.peak[1] == base + 4 * mib && now.peak[2] == base);
+	assert_non_null(block(6 * mib));
+	tt_clear(p);
+	now = memory();
+	assert_true(now.peak[0] == base + 8 * mib && now.peak[1] == base + 6 * mib && now.peak[2] == base + 6 * mib);
+	assert_non_null(block(2 * mib));
+	tt_memory_reset_peak(TT_CPU, 0); /* to what is held, not to nothing */
+	tt_clear(p);
+	now = memory();
+	assert_true(now.peak[0] == base + 2 * mib && now.peak[1] == base + 6 * mib);
 }
 
 static void freed_blocks_are_reused_and_trimmed(void **state)
@@ -73,7 +99,7 @@ static void freed_blocks_are_reused_and_trimmed(void **state)
 static void cache_stays_near_what_was_needed(void **state)
 {
 	(void)state;
-	tt_memory_reset_peak(TT_CPU);
+	tt_memory_reset_peak(TT_CPU, 0);
 	for (int i = 1; i <= 160; i++) {
 		assert_non_null(block((int64_t)i << 20)); /* 160 sizes, 13 GiB in all */
 		tt_clear(p);
@@ -159,10 +185,10 @@ static void refused_forward_leaves_nothing(void **state)
 		assert_non_null(forward(1, d, w, packed, kernel, norm)); /* what libtorch and oneDNN set up once */
 		tt_clear(p);
 		struct tt_memory before = memory();
-		tt_memory_reset_peak(TT_CPU);
+		tt_memory_reset_peak(TT_CPU, 0);
 		assert_non_null(forward(8, d, w, packed, kernel, norm));
 		tt_clear(p);
-		int64_t needed = memory().peak - before.used;
+		int64_t needed = memory().peak[0] - before.used;
 		int refused = 0;
 		/* each cap stops the pass at another allocation */
 		for (int64_t cap = 1 << 12; cap < needed; cap += needed / 40) {
@@ -182,42 +208,78 @@ static void refused_forward_leaves_nothing(void **state)
 	}
 }
 
-/* ---- owners --------------------------------------------------------------------------------------------------------------------------------- */
-
-static void *allocate_as_two(void *out)
+/* Every allocation of a pass in turn is refused: an error each time, and nothing stays. */
+static void refusals_leave_nothing(void **state)
 {
-	tt_pool *pool = tt_pool_create(TT_INFER);
-	tt_set_owner(2);
-	*(tt_tensor **)out = tt_full(pool, 1, TT_U8, TT_CPU, TT_SHAPE(2 << 20));
-	return pool;
+	(void)state;
+	tt_pool *weights = tt_pool_create(TT_INFER);
+	tt_tensor *w = tt_full(weights, 0.1, TT_F32, TT_CPU, TT_SHAPE(64, 64)), *packed = tt_pack_linear(weights, w);
+	tt_tensor *kernel = tt_full(weights, 0.1, TT_F32, TT_CPU, TT_SHAPE(64, 3, 3, 3)), *norm = tt_full(weights, 1, TT_F32, TT_CPU, TT_SHAPE(64));
+	assert_non_null(forward(2, TT_F32, w, packed, kernel, norm));
+	tt_clear(p);
+	struct tt_memory before = memory();
+	int n = 0;
+	for (bool ran = false; !ran; n++) {
+		tt_memory_refuse(n + 1);
+		ran = forward(2, TT_F32, w, packed, kernel, norm) != NULL;
+		assert_int_equal(tt_status_of(p), ran ? TT_OK : TT_OUT_OF_MEMORY);
+		tt_clear(p);
+		assert_true((tt_memory_refuse(0) > 0) == ran);
+		assert_true(memory().used == before.used);
+	}
+	assert_true(n > 20);
+	assert_true(memory().refused == before.refused + n - 1);
+	tt_pool_destroy(weights);
 }
 
-static void owners_share_the_account(void **state)
+/* ---- whose it is ---------------------------------------------------------------------------------------------------------------------------- */
+
+static void weights_are_counted_once(void **state)
+{
+	(void)state;
+	static const float data[1000];
+	struct tt_memory before = memory();
+	tt_pool *weights = tt_pool_create(TT_INFER | TT_WEIGHTS);
+	tt_set_owner(weights, 2);
+	tt_tensor *mapped = tt_borrow(weights, data, TT_F32, TT_SHAPE(10, 100));
+	assert_non_null(tt_transpose(weights, mapped, 0, 1));
+	assert_true(memory().weights[2] == before.weights[2]);
+	tt_tensor *own = tt_add_scalar(weights, mapped, 1), *view = tt_reshape(weights, own, TT_SHAPE(-1));
+	struct tt_memory now = memory();
+	assert_true(now.weights[2] - before.weights[2] == now.used - before.used && now.used > before.used);
+	tt_keep(weights, 0, &view, 1); /* the memory stays with its last tensor */
+	assert_true(memory().weights[2] == now.weights[2]);
+	tt_tensor *packed = tt_pack_linear(weights, tt_full(weights, 1, TT_F32, TT_CPU, TT_SHAPE(70, 30)));
+	tt_keep(weights, 0, &packed, 1);
+	now = memory();
+	assert_true(now.weights[2] - before.weights[2] == now.used - before.used && now.used > before.used);
+	assert_non_null(tt_share(weights, packed));
+	assert_true(memory().weights[2] == now.weights[2]);
+	tt_pool_destroy(weights);
+	assert_memory_equal(memory().weights, before.weights, sizeof before.weights);
+	assert_true(memory().used == before.used);
+}
+
+static void caches_are_counted_while_they_live(void **state)
 {
 	(void)state;
 	struct tt_memory before = memory();
-	tt_set_owner(1);
-	assert_non_null(block(1 << 20));
-	tt_tensor *other = NULL;
-	pthread_t thread;
-	void *pool;
-	assert_int_equal(pthread_create(&thread, NULL, allocate_as_two, &other), 0);
-	assert_int_equal(pthread_join(thread, &pool), 0);
-	assert_non_null(other);
-	tt_set_owner(99); /* nobody */
-	assert_non_null(block(4 << 20));
-	struct tt_memory now = memory();
-	assert_true(now.owner[1] - before.owner[1] == 1 << 20);
-	assert_true(now.owner[2] - before.owner[2] == 2 << 20);
-	assert_true(now.owner[0] - before.owner[0] == 4 << 20);
-	int64_t sum = 0;
-	for (int i = 0; i < TT_OWNERS; i++)
-		sum += now.owner[i];
-	assert_true(sum == now.used);
-	tt_set_owner(3); /* who frees does not matter, who asked does */
-	tt_pool_destroy(pool);
+	tt_set_owner(p, 5);
+	tt_tensor *x = block(1 << 20), *cache = tt_kv(p, tt_reshape(p, block(2 << 20), TT_SHAPE(2, -1)));
+	assert_non_null(tt_kv(p, tt_select(p, cache, 0, 1))); /* of the same memory */
+	assert_ptr_equal(tt_kv(p, cache), cache);
+	assert_null(tt_kv(p, NULL));
+	assert_true(memory().kv[5] - before.kv[5] == 2 << 20);
+	tt_tensor *longer = tt_kv(p, tt_cat(p, (tt_tensor *[]){tt_reshape(p, cache, TT_SHAPE(-1)), x}, 2, 0));
+	assert_true(memory().kv[5] - before.kv[5] == 5 << 20);
+	tt_keep(p, 0, &longer, 1);
+	assert_true(memory().kv[5] - before.kv[5] == 3 << 20);
+	assert_null(tt_select(p, longer, 0, -99999999)); /* an error changes nothing */
 	tt_clear(p);
-	assert_memory_equal(memory().owner, before.owner, sizeof before.owner);
+	assert_memory_equal(memory().kv, before.kv, sizeof before.kv);
+	tt_set_owner(p, 99); /* nobody */
+	tt_kv(p, block(1 << 20));
+	assert_true(memory().kv[0] - before.kv[0] == 1 << 20);
 }
 
 /* ---- threads -------------------------------------------------------------------------------------------------------------------------------- */
@@ -260,7 +322,9 @@ static void unknown_devices_are_empty(void **state)
 	tt_memory_read(63, &m);
 	assert_memory_equal(&m, &none, sizeof m);
 	tt_memory_set_cap(63, 1);
-	tt_memory_reset_peak(63);
+	tt_memory_reset_peak(63, 0);
+	tt_memory_reset_peak(TT_CPU, TT_PEAKS);
+	tt_memory_reset_peak(TT_CPU, -1);
 	tt_memory_trim(63);
 }
 
@@ -271,13 +335,16 @@ int main(int argc, char **argv)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(blocks_are_counted),
+		T(peaks_are_apart),
 		T(freed_blocks_are_reused_and_trimmed),
 		T(cache_stays_near_what_was_needed),
 		T(borrowed_memory_is_not_counted),
 		T(cap_refuses),
 		T(host_exhaustion_is_out_of_memory_too),
 		T(refused_forward_leaves_nothing),
-		T(owners_share_the_account),
+		T(refusals_leave_nothing),
+		T(weights_are_counted_once),
+		T(caches_are_counted_while_they_live),
 		T(threads_allocate_together),
 		T(unknown_devices_are_empty),
 	};

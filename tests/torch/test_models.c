@@ -293,18 +293,21 @@ static void test_many_texts(void **state)
 
 static void test_precision(void **state)
 {
+	static const enum precision others[] = {PRECISION_BF16, PRECISION_AUTOCAST};
 	struct model *m = open_model(PRECISION_FP32);
 	float before[PICTURES][EMBED], now[PICTURES][EMBED];
 	struct error err = {0};
 
 	assert_int_equal(lib->precision(m), PRECISION_FP32);
 	embed_pictures(m, before, PICTURES);
-	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_BF16, NULL, &err), 0);
-	assert_int_equal(lib->precision(m), tt_cpu_has_bf16() ? PRECISION_BF16 : PRECISION_FP32);
-	embed_pictures(m, now, PICTURES);
-	for (int i = 0; i < PICTURES; i++)
-		assert_true(dot(before[i], now[i]) > 0.999);
-	assert_true(!tt_cpu_has_bf16() || memcmp(before, now, sizeof now) != 0);
+	for (size_t k = 0; k < COUNT(others); k++) {
+		assert_int_equal(lib->place(m, DEVICE_CPU, others[k], NULL, &err), 0);
+		assert_int_equal(lib->precision(m), tt_cpu_has_bf16() ? others[k] : PRECISION_FP32);
+		embed_pictures(m, now, PICTURES);
+		for (int i = 0; i < PICTURES; i++)
+			assert_true(dot(before[i], now[i]) > 0.999);
+		assert_true(!tt_cpu_has_bf16() || memcmp(before, now, sizeof now) != 0);
+	}
 	assert_int_equal(lib->place(m, DEVICE_CPU, PRECISION_FP32, NULL, &err), 0);
 	embed_pictures(m, now, PICTURES);
 	assert_memory_equal(before, now, sizeof now);
