@@ -39,7 +39,6 @@ static void fits(int cell, double images_per_s, int64_t peak)
 {
 	struct event e = {.kind = EV_TRIAL};
 
-	e.trial.batch = s.cell[cell].batch;
 	e.trial.images_per_s = images_per_s;
 	e.trial.peak = peak;
 	e.trial.held = peak / 2;
