@@ -15,6 +15,7 @@
 
 #include "core/device.h"
 #include "core/engine.h"
+#include "core/forecast.h"
 #include "core/ladder.h"
 #include "core/queue.h"
 
@@ -166,7 +167,10 @@ struct lane {
 	bool trimmed; /* the cache was emptied since the last run that went well */
 	bool awaits;  /* waits until another lane is no longer hungry */
 	bool running; /* inside a call of the library, also while it waits for its turn there */
+	bool beside;  /* another run was on the device during this one */
 	int attempt;  /* items in the running call; 0: it did not come to that */
+	int largest;  /* of those calls, in the running batch */
+	int longest;  /* tokens of its captions; 0: unknown */
 	int timely;   /* largest batch after one that took longer than the deadline; 0: no limit known */
 
 	double began, waited; /* the running call; seconds of it that went by waiting for a turn */
@@ -182,10 +186,11 @@ struct lane {
 	int64_t speeds;
 	int embed_size;
 	int64_t parameters, weight_bytes, weight_held;
-	int64_t peak;      /* so far in the running batch; guarded by `account` */
-	int64_t last_peak; /* of the last one */
-	bool metered;      /* a batch runs whose peak is kept, */
-	int metered_on;    /* on that device; both guarded by `account` */
+	int64_t peak;                    /* so far in the running batch; guarded by `account` */
+	int64_t last_peak;               /* of the last one */
+	bool metered;                    /* a batch runs whose peak is kept, */
+	int metered_on;                  /* on that device; both guarded by `account` */
+	int64_t used_before, used_after; /* of that device; the lane's own */
 };
 
 /* A device that models stand on, or did. */
@@ -224,6 +229,8 @@ struct engine {
 	bool peaks_begin;                      /* settings changed: PEAK_CHANGE is to begin anew */
 	struct watched watch[DEVICE_MOST + 1]; /* [device + 1] */
 	char *device_note;                     /* last told about a device that is not there */
+
+	struct forecast_learned learned;
 
 	int steps;           /* down the ladder, that can be undone */
 	struct lane *hungry; /* needs the memory of a device for itself, and is not done: nobody comes back or runs there meanwhile */
@@ -316,6 +323,9 @@ void times_add(struct times *times, double ms);  /* the mutex is held */
 /* The most that is used on the lane's device from here on; without the mutex. */
 void meter_begin(struct lane *l);
 void meter_end(struct lane *l);
+
+/* ---- engine_forecast.c; the mutex is held */
+void forecast_from_run(struct lane *l, const struct run *run); /* a run went well: what it held teaches the forecast */
 
 /* ---- engine_pictures.c; the mutex is held */
 void picture_list_append(struct picture_list *list, struct picture *p, size_t offset); /* offset: of the node within struct picture */

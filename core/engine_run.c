@@ -38,9 +38,22 @@ static void row_free(struct row *row)
 
 /* ---------------------------------------------------------------- one call */
 
+/* Both know then that what is measured is not theirs alone. */
+static void enter(struct lane *l)
+{
+	struct engine *e = l->engine;
+
+	l->running = true;
+	l->beside = false;
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if (&e->lane[i] != l && e->lane[i].running && e->lane[i].device == l->device)
+			l->beside = e->lane[i].beside = true;
+}
+
 static void begin_call(struct lane *l, const struct run *run, int n)
 {
 	l->batch = n;
+	l->largest = l->longest = 0;
 	l->late = false;
 	l->waited = 0;
 	l->began = l->progress = engine_now();
@@ -75,7 +88,7 @@ static int run_once(struct lane *l, const struct run *run, struct row *rows, int
 			return -1;
 		ladder_await(l, l->device);
 	} while (l->evicted && !lane_dropped(l));
-	l->running = true;
+	enter(l);
 	if (l->device == DEVICE_CPU)
 		turn_wait(l);
 	if (lane_dropped(l)) {
@@ -91,6 +104,8 @@ static int run_once(struct lane *l, const struct run *run, struct row *rows, int
 	meter_end(l);
 	pthread_mutex_lock(&e->lock);
 	turn_leave(l);
+	if (!rc)
+		forecast_from_run(l, run);
 	return end_call(l, n, rc, err);
 }
 

@@ -52,6 +52,7 @@ void meter_begin(struct lane *l)
 		if (e->lane[i].metered && e->lane[i].metered_on == device && e->lane[i].peak < reading.peak[PEAK_BATCH])
 			e->lane[i].peak = reading.peak[PEAK_BATCH];
 	l->peak = 0;
+	l->used_before = reading.used;
 	l->metered = true;
 	l->metered_on = device;
 	e->library->memory_reset_peak(device, PEAK_BATCH);
@@ -72,6 +73,7 @@ void meter_end(struct lane *l)
 	e->watch[device + 1].memory = reading;
 	pthread_mutex_unlock(&e->lock);
 	l->metered = false;
+	l->used_after = reading.used;
 	pthread_mutex_unlock(&e->account);
 }
 

@@ -11,6 +11,7 @@
 static struct model_control control_of(struct lane *l, int n)
 {
 	l->attempt = n;
+	l->largest = n > l->largest ? n : l->largest;
 	return (struct model_control){.check = lane_check, .ctx = l};
 }
 
@@ -249,9 +250,11 @@ static void record_tokens(struct lane *l, const struct caption *captions, int n,
 {
 	int *count = &l->token_count[l->speeds % SPEEDS];
 
-	*count = 0;
-	for (int i = 0; i < n; i++)
+	*count = l->longest = 0;
+	for (int i = 0; i < n; i++) {
 		*count += captions[i].tokens;
+		l->longest = captions[i].tokens > l->longest ? captions[i].tokens : l->longest;
+	}
 	l->token_seconds[l->speeds++ % SPEEDS] = seconds;
 	l->tokens += *count;
 }

@@ -26,6 +26,7 @@ struct fake {
 	int64_t cuda_bytes;              /* of the CUDA devices' memory; 0 = device_bytes */
 	int64_t weights[MODEL_KINDS];    /* bytes in fp32; 0 = 300, 700, 400 MiB */
 	int64_t activation[MODEL_KINDS]; /* bytes a run holds per picture in fp32 at the model's own size; 0 = 150, 400, 2 MiB */
+	int overestimate;                /* forecasts say so many times what runs hold; 0 = once */
 	bool hold[MODEL_KINDS];          /* runs stay in their first step until this is lifted, or are cancelled; see fake_release */
 	bool hold_texts;                 /* the same for embed_texts alone */
 	int fits[MODEL_KINDS];           /* larger batches run out of memory; 0 = all fit */

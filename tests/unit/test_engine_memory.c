@@ -550,6 +550,42 @@ static void test_slices_tuning_and_the_cache(void **state)
 	assert_int_equal(seen.tuning.threads, 3);
 }
 
+static void test_the_forecast_learns(void **state)
+{
+	struct engine_settings settings;
+	struct engine_forecast forecast;
+
+	bench.options.model_dir[MODEL_NLI] = NULL;
+	bench.options.settings.batch = 1;
+	make_pictures(6);
+	bench_start(&bench);
+	assert_false(engine_forecast(bench.engine, &bench.options.settings, &forecast));
+	bench_await(&bench, EV_READY, 2);
+	settings = engine_get_settings(bench.engine);
+	settings.batch = 5;
+	assert_true(engine_forecast(bench.engine, &settings, &forecast));
+	/* On a CPU the models take turns: the larger run counts. */
+	assert_int_equal(forecast.used, 60 * MB + 5 * 20 * MB + 5 * (4 << 20));
+	assert_true(forecast.correction[MODEL_CAPTION] == 1 && forecast.fits);
+	settings.cap = 100 * MB;
+	assert_true(engine_forecast(bench.engine, &settings, &forecast));
+	assert_int_equal(forecast.limit, 100 * MB);
+	assert_false(forecast.fits);
+	/* Runs hold half of what the architecture said. */
+	fake_lock();
+	fake.overestimate = 2;
+	fake_unlock();
+	for (int i = 0; i < 6; i++) {
+		submit(i, 1);
+		bench_await_quiet(&bench);
+	}
+	settings.cap = 0;
+	assert_true(engine_forecast(bench.engine, &settings, &forecast));
+	assert_true(forecast.correction[MODEL_CAPTION] > 0.45 && forecast.correction[MODEL_CAPTION] < 0.65);
+	/* Within a tenth of what such a batch will hold, though the architecture says twice as much. */
+	assert_in_range(forecast.used, (60 + 5 * 24) * MB * 9 / 10, (60 + 5 * 24) * MB * 11LL / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -573,6 +609,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_models_on_different_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peaks_and_what_each_batch_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slices_tuning_and_the_cache, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_forecast_learns, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
