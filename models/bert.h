@@ -29,6 +29,8 @@ int bert_config_read(const json_t *config, const char *dir, struct bert_config *
 /* Takes the number of labels from the classifier of a file that has one. */
 void bert_config_adopt(struct bert_config *config, const struct checkpoint *file);
 
+enum { BERT_SLICE_TOKENS = 4096 }; /* bert_nli.c computes so many at once, padding included */
+
 struct bert_net;
 
 /* The prefix "bert." or "" and the old names gamma/beta are found out from the source's file. The net's struct is malloc'd; its tensors are the source's. */

@@ -4,12 +4,11 @@
 
 #include "core/mem.h"
 #include "models/bert.h"
+#include "models/forecast.h"
 #include "models/json.h"
 #include "models/labels.h"
 #include "models/models.h"
 #include "models/wordpiece.h"
-
-enum { SLICE_TOKENS = 4096 }; /* computed at once, padding included */
 
 struct bert_model {
 	struct model base;
@@ -185,13 +184,27 @@ static int classify(struct model *m, const struct text_pair *pairs, int n, struc
 	int rc = rows ? 0 : -1;
 
 	for (int done = 0, take; rc == 0 && done < n; done += take) {
-		take = SLICE_TOKENS / rows[done].length;
+		take = BERT_SLICE_TOKENS / rows[done].length;
 		take = take < 1 ? 1 : take > n - done ? n - done : take;
 		rc = judge_slice(b, rows + done, take, out, err);
 	}
 	if (rows)
 		rows_free(rows, n);
 	return rc;
+}
+
+static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
+{
+	const struct bert_model *b = (const struct bert_model *)m;
+	struct forecast_request r = *request;
+	struct nn_count count;
+	struct nn_source source = forecast_count_begin(m, request, &count);
+
+	bert_net_destroy(bert_net_create(&b->config, &source));
+	forecast_count_end(&source, out);
+	if (r.tokens <= 0 || r.tokens > b->config.positions)
+		r.tokens = b->config.positions;
+	forecast_bert(&b->config, &r, out);
 }
 
 const struct model_ops bert_ops = {
@@ -202,4 +215,5 @@ const struct model_ops bert_ops = {
 	.load = load,
 	.finish = finish,
 	.classify = classify,
+	.forecast = forecast,
 };

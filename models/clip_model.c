@@ -7,6 +7,7 @@
 #include "models/bpe.h"
 #include "models/checkpoint.h"
 #include "models/clip.h"
+#include "models/forecast.h"
 #include "models/models.h"
 #include "models/preprocess.h"
 
@@ -168,6 +169,17 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 	return model_check(m, "texts", err);
 }
 
+static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
+{
+	const struct clip_model *clip = (const struct clip_model *)m;
+	struct nn_count count;
+	struct nn_source source = forecast_count_begin(m, request, &count);
+
+	clip_net_destroy(clip_net_create(&clip->config, &source));
+	forecast_count_end(&source, out);
+	forecast_clip(&clip->config, request, out);
+}
+
 static float logit_scale(const struct model *m)
 {
 	return ((const struct clip_model *)m)->logit_scale;
@@ -184,4 +196,5 @@ const struct model_ops clip_ops = {
 	.embed_images = embed_images,
 	.embed_texts = embed_texts,
 	.logit_scale = logit_scale,
+	.forecast = forecast,
 };

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/tally.h"
+
 enum { PROBLEMS_SHOWN = 12 };
 
 /* ---- where weights come from */
@@ -146,15 +148,42 @@ static tt_tensor *make_tensor(struct nn_source *s, enum nn_init init, const int6
 	return x;
 }
 
+void nn_count_made(const struct nn_source *s, enum tt_dtype dtype, int64_t count)
+{
+	s->count->held += tally_block(s->device, count * tally_size(dtype));
+}
+
+bool nn_count_packed(const struct nn_source *s, int64_t out, int64_t in)
+{
+	int64_t bytes = tally_packed(s->device, s->count->packing, out, in);
+
+	s->count->held += bytes;
+	return bytes > 0;
+}
+
+/* As read_tensor, whose result stays in the file where nothing changes. */
+static void count_tensor(struct nn_source *s, enum tt_dtype dtype, int64_t count, const char *name)
+{
+	const struct checkpoint_tensor *t = checkpoint_find(s->file, name);
+
+	if (t && s->device == TT_CPU && float_dtype(t->dtype) == (int)dtype)
+		s->count->mapped += t->bytes;
+	else
+		nn_count_made(s, dtype, count);
+}
+
 static tt_tensor *take(struct nn_source *s, enum nn_init init, enum tt_dtype dtype, const int64_t *shape, int ndim, char *name, bool trained)
 {
-	tt_tensor *x;
+	tt_tensor *x = NULL;
 	int64_t count = 1;
 
 	for (int i = 0; i < ndim; i++)
 		count *= shape[i];
 	s->values += count;
-	x = s->file ? read_tensor(s, dtype, shape, ndim, name) : make_tensor(s, init, shape, ndim, name, trained);
+	if (s->count)
+		count_tensor(s, dtype, count, name);
+	else
+		x = s->file ? read_tensor(s, dtype, shape, ndim, name) : make_tensor(s, init, shape, ndim, name, trained);
 	free(name);
 	return x;
 }

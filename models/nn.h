@@ -45,8 +45,15 @@ struct nn_source {
 	int n_problems;
 	void (*progress)(void *ctx, int64_t done, int64_t total);
 	void *ctx;
-	int64_t done;   /* bytes read so far */
-	int64_t values; /* elements handed out so far */
+	int64_t done;           /* bytes read so far */
+	int64_t values;         /* elements handed out so far */
+	struct nn_count *count; /* not NULL: with a file, nothing is made and every tensor is NULL; only its bytes are added here */
+};
+
+/* What weights would hold: in tensors, as the device's allocator hands it out, and mapped from the file. */
+struct nn_count {
+	enum tt_dtype packing; /* in which tt_pack_linear lays weights out */
+	int64_t held, mapped;
 };
 
 /* A matrix or table, in source.compute. name is printf-like after shape: nn_weight(s, NN_NORMAL, TT_SHAPE(out, in), "%s.weight", prefix). */
@@ -59,6 +66,10 @@ tt_tensor *nn_weight_f32(struct nn_source *s, enum nn_init init, const int64_t *
 tt_tensor *nn_statistic(struct nn_source *s, enum nn_init init, const int64_t *shape, int ndim, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 bool nn_has(const struct nn_source *s, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* always false without a file */
+/* For sources that count: a tensor of `count` values that is made from others; a matrix laid out by nn_pack, beside its original. False when that leaves
+ * matrices as they are. */
+void nn_count_made(const struct nn_source *s, enum tt_dtype dtype, int64_t count);
+bool nn_count_packed(const struct nn_source *s, int64_t out, int64_t in);
 /* After the last nn_weight: -1 with one error that names all problems (and the pool's own error, e.g. out of memory); what: "CLIP". Frees s's lists
  * except `made`. */
 int nn_finish(struct nn_source *s, const char *what, struct error *err);

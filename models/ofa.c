@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/utf8.h"
+#include "models/forecast.h"
 #include "models/json.h"
 #include "models/models.h"
 #include "models/preprocess.h"
@@ -229,14 +230,21 @@ static void finish(struct model *base)
 	free(m->prompt);
 }
 
+/* The side of the picture that is asked for with image_size pixels, not the model's own: whole patches, as far as the positions reach. */
+static int side_of(const struct ofa_model *m, int image_size)
+{
+	int most = m->base.info.image_max / OFA_PATCH, patches = (image_size + OFA_PATCH / 2) / OFA_PATCH;
+
+	return OFA_PATCH * (patches < 1 ? 1 : patches > most ? most : patches);
+}
+
 static int prepare(const struct model *base, const struct image *image, int image_size, struct pixels *out, struct error *err)
 {
 	const struct ofa_model *m = (const struct ofa_model *)base;
 	struct preprocess p = m->preprocess;
-	int most = base->info.image_max / OFA_PATCH, patches = (image_size + OFA_PATCH / 2) / OFA_PATCH;
 
 	if (image_size > 0 && image_size != p.width)
-		preprocess_set_size(&p, OFA_PATCH * (patches < 1 ? 1 : patches > most ? most : patches));
+		preprocess_set_size(&p, side_of(m, image_size));
 	return preprocess_run(&p, image, out, err);
 }
 
@@ -355,6 +363,22 @@ static int caption(struct model *base, tt_tensor *pixels, const struct caption_o
 	return rc;
 }
 
+static void forecast(const struct model *base, const struct forecast_request *request, struct forecast *out)
+{
+	const struct ofa_model *m = (const struct ofa_model *)base;
+	const struct caption_options options = {.beams = request->beams, .max_length = request->tokens, .no_repeat_ngram = -1};
+	struct beam_options search_as = search_options(m, &options);
+	struct forecast_captions captions = {m->preprocess.height, m->preprocess.width, m->n_prompt, search_as.beams, search_as.max_length};
+	struct nn_count count;
+	struct nn_source source = forecast_count_begin(base, request, &count);
+
+	ofa_net_destroy(ofa_net_create(&m->config, &source));
+	forecast_count_end(&source, out);
+	if (request->image_size > 0 && request->image_size != m->preprocess.width)
+		captions.height = captions.width = side_of(m, request->image_size);
+	forecast_ofa(&m->config, request, &captions, out);
+}
+
 const struct model_ops ofa_ops = {
 	.architecture = "ofa",
 	.kind = MODEL_CAPTION,
@@ -364,4 +388,5 @@ const struct model_ops ofa_ops = {
 	.finish = finish,
 	.prepare = prepare,
 	.caption = caption,
+	.forecast = forecast,
 };

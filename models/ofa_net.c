@@ -29,8 +29,13 @@ static struct nn_linear open_linear(struct nn_source *s, const char *prefix, con
 static struct nn_linear open_packed(struct nn_source *s, const char *prefix, const char *name, int64_t in, int64_t out)
 {
 	tt_mark m = tt_here(s->pool);
-	struct nn_linear l = open_linear(s, prefix, name, in, out);
+	struct nn_linear l;
 
+	if (s->count && nn_count_packed(s, out, in)) {
+		nn_weight(s, NN_ZEROS, TT_SHAPE(out), "%s.%s.bias", prefix, name);
+		return (struct nn_linear){.out = out};
+	}
+	l = open_linear(s, prefix, name, in, out);
 	if (s->file && l.w) {
 		nn_pack(s->pool, &l);
 		l.w = NULL;
@@ -172,7 +177,9 @@ static void open_embedding(struct nn_source *s, struct ofa_net *net)
 	net->decoder.head = (struct nn_linear){.w = net->embed, .out = c->vocabulary};
 	if (!c->share_output)
 		net->decoder.head = nn_linear_open(s, "decoder.output_projection", c->d_model, c->vocabulary, false);
-	if (s->file && net->decoder.head.w)
+	if (s->count)
+		nn_count_packed(s, c->vocabulary, c->d_model);
+	else if (s->file && net->decoder.head.w)
 		nn_pack(s->pool, &net->decoder.head);
 }
 

@@ -64,6 +64,14 @@ static void fold(struct conv *c, struct nn_source *s, tt_mark m)
 	tt_keep(p, m, (tt_tensor *[]){c->w, c->b}, 2);
 }
 
+/* What is left of them after folding. */
+static struct conv count_folded(const struct nn_source *s, int64_t in, int64_t out, int kernel)
+{
+	nn_count_made(s, s->compute, out * in * kernel * kernel);
+	nn_count_made(s, s->compute, out);
+	return (struct conv){0};
+}
+
 /* The weight "<conv>.weight" and its norm "<norm>.*". */
 static struct conv open_conv(struct nn_source *s, int64_t in, int64_t out, int kernel, int stride, const char *conv, const char *norm)
 {
@@ -87,7 +95,7 @@ static struct conv open_named(struct nn_source *s, int64_t in, int64_t out, int 
 			      const char *norm)
 {
 	char *conv_name = xasprintf("%s.%s", block, conv), *norm_name = xasprintf("%s.%s", block, norm);
-	struct conv c = open_conv(s, in, out, kernel, stride, conv_name, norm_name);
+	struct conv c = s->count ? count_folded(s, in, out, kernel) : open_conv(s, in, out, kernel, stride, conv_name, norm_name);
 
 	free(conv_name);
 	free(norm_name);

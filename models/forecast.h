@@ -1,0 +1,33 @@
+/* forecast.h - inside models/: what a network holds while it runs, from its architecture alone. Each function walks its network as the forward pass does
+ * (tally.h) and is to be changed together with it; tests/torch/test_forecast.c compares both. Weights are counted by the code that opens them (nn.h).
+ *
+ * Pure; any thread. A request's precision is never AUTO; members that are 0 have been filled in by the model's own values before.
+ */
+#ifndef MODELS_FORECAST_H
+#define MODELS_FORECAST_H
+
+#include "models/bert.h"
+#include "models/clip.h"
+#include "models/models.h"
+#include "models/ofa.h"
+#include "models/tally.h"
+
+/* A source that counts what load would hold for a request: open the net with it and throw it away, then forecast_count_end fills weights and mapped. count
+ * must live until then. */
+struct nn_source forecast_count_begin(const struct model *m, const struct forecast_request *request, struct nn_count *count);
+void forecast_count_end(struct nn_source *source, struct forecast *out);
+
+/* clip_image_features over `batch` pictures. Texts hold less, and only while labels change. */
+void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out);
+/* bert_logits over `batch` pairs of `tokens` tokens each. */
+void forecast_bert(const struct bert_config *c, const struct forecast_request *request, struct forecast *out);
+
+struct forecast_captions {
+	int height, width; /* pixels */
+	int prompt;        /* tokens, with both ends */
+	int beams, length; /* length: the longest caption, in tokens with its end */
+};
+/* ofa_encode and a whole search by ofa_decoding_step for `batch` pictures. */
+void forecast_ofa(const struct ofa_config *c, const struct forecast_request *request, const struct forecast_captions *captions, struct forecast *out);
+
+#endif
