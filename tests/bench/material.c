@@ -1,5 +1,6 @@
-/* material.c - material DIR [PICTURES]: what the benches work on, always the same: DIR/clip and DIR/captioner, networks of the published sizes (ViT-B/32; the
- * distilled OFA captioner) with random weights, and DIR/pictures, JPEGs as heavy as photographs. What is there already stays.
+/* material.c - material DIR [PICTURES]: what the benches work on, always the same: DIR/clip, DIR/captioner and DIR/nli, networks of the published sizes
+ * (ViT-B/32; the distilled OFA captioner; BERT-base for three labels) with random weights, and DIR/pictures, JPEGs as heavy as photographs. What is there
+ * already stays.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,11 +15,12 @@
 
 #include "core/mem.h"
 #include "core/runtime.h"
+#include "models/bert.h"
 #include "models/clip.h"
 #include "models/ofa.h"
 #include "models/picturebook/scene.h"
 
-enum { PICTURES = 200, QUALITY = 90, CAPTION_WORDS = 50265 };
+enum { PICTURES = 200, QUALITY = 90, CAPTION_WORDS = 50265, NLI_WORDS = 30522 };
 
 static const char clip_config[] =
 	"{\"model_type\":\"clip\",\"projection_dim\":512,\n"
@@ -34,6 +36,11 @@ static const char ofa_config[] =
 	"\"image_bucket_size\":42,\"layernorm_embedding\":true,\"max_position_embeddings\":1024,\"normformer\":true,\"pad_token_id\":1,\n"
 	"\"patch_layernorm_embedding\":true,\"resnet_type\":\"resnet50\",\"scale_embedding\":false,\"share_decoder_input_output_embed\":true,\n"
 	"\"token_bucket_size\":256,\"vocab_size\":59457}\n";
+
+static const char bert_config[] =
+	"{\"model_type\":\"bert\",\"vocab_size\":30522,\"hidden_size\":768,\"num_hidden_layers\":12,\"num_attention_heads\":12,\n"
+	"\"intermediate_size\":3072,\"hidden_act\":\"gelu\",\"max_position_embeddings\":512,\"type_vocab_size\":2,\"layer_norm_eps\":1e-12,\n"
+	"\"id2label\":{\"0\":\"contradiction\",\"1\":\"entailment\",\"2\":\"neutral\"}}\n";
 
 static _Noreturn void stop(const char *what, const char *why)
 {
@@ -130,6 +137,21 @@ static void put_ofa_tokenizer(const char *dir)
 	buffer_free(&json);
 }
 
+/* Behind the roles, every token is a word of its own. */
+static void put_bert_tokenizer(const char *dir)
+{
+	static const char *const roles[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+	int id = (int)(sizeof roles / sizeof roles[0]);
+	struct buffer text = {0};
+
+	for (int i = 0; i < id; i++)
+		buffer_printf(&text, "%s\n", roles[i]);
+	while (id < NLI_WORDS)
+		buffer_printf(&text, "word%d\n", id++);
+	put_file(dir, "vocab.txt", text.text, text.length);
+	buffer_free(&text);
+}
+
 static void begin_network(struct nn_source *source, const char *dir, const char *config, double std)
 {
 	tt_seed(20);
@@ -176,6 +198,22 @@ static void make_ofa(const char *dir)
 	put_ofa_tokenizer(dir);
 	begin_network(&source, dir, ofa_config, 0.05);
 	ofa_net_destroy(ofa_net_create(&config, &source));
+	end_network(&source, dir);
+	json_decref(json);
+}
+
+static void make_bert(const char *dir)
+{
+	json_t *json = json_loads(bert_config, 0, NULL);
+	struct bert_config config;
+	struct nn_source source;
+	struct error err;
+
+	if (bert_config_read(json, dir, &config, &err) < 0)
+		stop(dir, err.text);
+	put_bert_tokenizer(dir);
+	begin_network(&source, dir, bert_config, 0.03);
+	bert_net_destroy(bert_net_create(&config, &source));
 	end_network(&source, dir);
 	json_decref(json);
 }
@@ -277,6 +315,7 @@ int main(int argc, char **argv)
 	make_directory(argv[1]);
 	make_folder(argv[1], "clip", make_clip);
 	make_folder(argv[1], "captioner", make_ofa);
+	make_folder(argv[1], "nli", make_bert);
 	make_folder(argv[1], "pictures", make_pictures);
 	return 0;
 }

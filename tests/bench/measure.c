@@ -28,8 +28,8 @@ void bench_stop(const char *fmt, ...)
 static _Noreturn void usage(const char *what)
 {
 	fprintf(stderr,
-		"%s\nusage: [MODE] [--clip DIR] [--captioner DIR] [--pictures DIR] [--program FILE] [--vectors FILE]\n"
-		"       [--device cpu|cuda:N] [--batch N] [--threads N] [--tries N] [--precision fp32|bf16|fp16]\n",
+		"%s\nusage: [MODE] [--clip DIR] [--captioner DIR] [--nli DIR] [--pictures DIR] [--program FILE] [--vectors FILE]\n"
+		"       [--device cpu|cuda:N] [--batch N] [--threads N] [--tries N] [--precision fp32|bf16|fp16|autocast]\n",
 		what);
 	exit(2);
 }
@@ -66,9 +66,9 @@ static void read_one(struct bench_arguments *out, const char *key, const char *v
 		const char **text;
 		int *number;
 	} rows[] = {
-		{"--clip", &out->clip, NULL},       {"--captioner", &out->captioner, NULL}, {"--pictures", &out->pictures, NULL},
-		{"--program", &out->program, NULL}, {"--vectors", &out->vectors, NULL},     {"--batch", NULL, &out->batch},
-		{"--threads", NULL, &out->threads}, {"--tries", NULL, &out->tries},
+		{"--clip", &out->clip, NULL},   {"--captioner", &out->captioner, NULL}, {"--pictures", &out->pictures, NULL},
+		{"--nli", &out->nli, NULL},     {"--program", &out->program, NULL},     {"--vectors", &out->vectors, NULL},
+		{"--batch", NULL, &out->batch}, {"--threads", NULL, &out->threads},     {"--tries", NULL, &out->tries},
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

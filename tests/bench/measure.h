@@ -18,7 +18,7 @@
 
 struct bench_arguments {
 	const char *mode; /* the first argument, when it is no flag; else NULL */
-	const char *clip, *captioner, *pictures, *program, *vectors;
+	const char *clip, *captioner, *nli, *pictures, *program, *vectors;
 	int device; /* DEVICE_CPU or a CUDA ordinal */
 	int batch, threads, tries;
 	enum precision precision;
