@@ -194,6 +194,8 @@ bool app_type_control(struct app *a, enum control c, const char *text);
 void app_forecast(struct app *a); /* of what is pending, anew */
 void app_apply_pending(struct app *a);
 void app_drop_pending(struct app *a);
+/* What the controls change, in a configuration of its own to try things with; config_free it. */
+void app_copy_config(const struct app *a, struct config *out);
 /* The configuration's settings to the engine. False and a message when they cannot be. */
 bool app_apply_config(struct app *a);
 enum precision app_precision(const struct app *a);      /* really in use, once a model is there */

@@ -208,12 +208,14 @@ bool app_apply_config(struct app *a)
 	return good;
 }
 
-static void copy_values(struct config *to, const struct config *from)
+void app_copy_config(const struct app *a, struct config *out)
 {
-	to->settings = from->settings;
-	to->seed_from_clock = from->seed_from_clock;
-	to->force_cuda = from->force_cuda;
-	to->alerts = from->alerts;
+	config_init(out);
+	out->profile_dir = a->config->profile_dir ? xstrdup(a->config->profile_dir) : NULL;
+	out->settings = a->config->settings;
+	out->seed_from_clock = a->config->seed_from_clock;
+	out->force_cuda = a->config->force_cuda;
+	out->alerts = a->config->alerts;
 }
 
 void app_forecast(struct app *a)
@@ -268,8 +270,7 @@ static bool set_pending(struct app *a, enum control c, const char *text)
 	struct error err;
 
 	if (!p->on) {
-		config_init(&p->config);
-		copy_values(&p->config, a->config);
+		app_copy_config(a, &p->config);
 		p->on = true;
 	}
 	if (config_set(&p->config, rows[c].config, text, &err) < 0)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/limit.h"
 #include "tui/app.h"
 
 static const char *const short_names[MODEL_KINDS] = {"clip", "caption", "nli"};
@@ -112,7 +113,7 @@ static struct bar bar_at(const struct app *a, const struct device_status *d, int
 	int64_t total = d->memory.device_total;
 	struct bar b = {.y = y, .x = x, .width = width, .scale = total, .reserve_at = total / 100 * (100 - s->reserve)};
 
-	b.cap = !a->pending.on ? d->memory.cap : s->cap ? s->cap : total / 100 * s->cap_percent;
+	b.cap = a->pending.on ? limit_cap(s, total) : d->memory.cap;
 	return b;
 }
 

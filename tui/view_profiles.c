@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/mem.h"
 #include "tui/app.h"
 
 enum { LIST_COLUMNS = 22, BOX_COLUMNS = 76 };
@@ -25,12 +24,7 @@ static int draw_changes(const struct app *a, const char *name, int y, int x, int
 	struct error err;
 	int n = 0;
 
-	config_init(&then);
-	then.profile_dir = a->config->profile_dir ? xstrdup(a->config->profile_dir) : NULL;
-	then.settings = a->config->settings;
-	then.seed_from_clock = a->config->seed_from_clock;
-	then.force_cuda = a->config->force_cuda;
-	then.alerts = a->config->alerts;
+	app_copy_config(a, &then);
 	if (profile_apply(&then, name, &err) < 0) {
 		draw_wrapped(&a->canvas, y, x, width, rows, ROLE_ERROR, err.text, false);
 		n = 1;
