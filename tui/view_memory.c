@@ -73,18 +73,24 @@ static void draw_held(const struct app *a, const struct memory_rows *m, struct b
 		b->used_cells += cells[i];
 }
 
-/* What the pending setting would hold more (/) or less (\) than is held now. */
+/* What the pending setting would hold more (/) or less (\) than is held now. Parts too small for a cell have one all the same, so it is counted from where they
+ * end. */
 static void draw_ghost(const struct app *a, const struct bar *b)
 {
-	int to = column(b, a->pending.wanted.used), from = b->used_cells, step = to < from ? -1 : 1;
+	int64_t more = a->pending.wanted.used - b->used;
+	bool grows = more >= 0;
 	enum theme_role role = a->pending.wanted.fits ? ROLE_GHOST : ROLE_ALERT;
+	const char *hatch = a->canvas.symbols ? (grows ? "╱" : "╲") : grows ? "/" : "\\";
+	int from = b->used_cells, to = b->used_cells;
 
-	if (!a->pending.on || !a->pending.known)
+	if (!a->pending.on || !a->pending.known || !more)
 		return;
-	if (step > 0 && to == from && a->pending.wanted.used > b->used && to < b->width)
-		to++;
-	for (int at = step > 0 ? from : to; at < (step > 0 ? to : from); at++)
-		draw_text(&a->canvas, b->y, b->x + at, 1, role, step > 0 ? (a->canvas.symbols ? "╱" : "/") : (a->canvas.symbols ? "╲" : "\\"));
+	if (grows)
+		to += column(b, more) ? column(b, more) : 1;
+	else
+		from -= b->used ? (int)((double)from * (double)-more / (double)b->used + 0.5) : 0;
+	for (int at = from; at < to && at < b->width; at++)
+		draw_text(&a->canvas, b->y, b->x + at, 1, role, hatch);
 }
 
 static void draw_limits(const struct app *a, const struct bar *b)

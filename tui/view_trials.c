@@ -21,7 +21,8 @@ void view_fit(struct app *a)
 	if (running)
 		draw_format(&a->canvas, y, x, width, ROLE_PENDING, "%s batch %-4d trying", draw_spinner(&a->canvas, a->tick), fit_next(&t->fit));
 	y = in.top + in.height - 3;
-	draw_bar(&a->canvas, y, x, width, running ? (double)fit_tries_done(&t->fit) / fit_tries_most(&t->fit) : 1, ROLE_BAR, ROLE_BAR_BACK);
+	draw_bar(&a->canvas, y, x, width, t->fit.state == FIT_DONE ? 1 : (double)fit_tries_done(&t->fit) / fit_tries_most(&t->fit), ROLE_BAR,
+		 ROLE_BAR_BACK);
 	if (t->result[0])
 		draw_wrapped(&a->canvas, y + 1, x, width, 2, t->fit.state == FIT_DONE && fit_batch(&t->fit) ? ROLE_DONE : ROLE_WARNING, t->result,
 			     false);
@@ -34,7 +35,7 @@ void view_fit(struct app *a)
 
 /* ---- sweep ---------------------------------------------------------------------------------------------------------------------------------- */
 
-enum { HEAD_COLUMNS = 16, CELL_MOST = 12, CELL_LEAST = 7, HEATS = ROLE_HEAT_5 - ROLE_HEAT_1 + 1 };
+enum { HEAD_COLUMNS = 10, HEAD_IMAGES = 16, CELL_MOST = 12, CELL_LEAST = 7, HEATS = ROLE_HEAT_5 - ROLE_HEAT_1 + 1 };
 
 /* Where between the slowest and the fastest cell so far; speeds differ by factors, so by their logarithms. */
 static enum theme_role heat_of(const struct sweep *s, double images_per_s)
@@ -133,36 +134,52 @@ static void draw_sweep_foot(const struct app *a, int y, int x, int width)
 	else if (t->result[0])
 		used = draw_format(&a->canvas, y + 2, x, width, ROLE_WARNING, "%s  ", t->result);
 	draw_text(&a->canvas, y + 2, x + used, width - used, ROLE_DIM,
-		  running ? "Enter takes  w writes CSV  z image sizes  Esc cancels"
-			  : "Enter takes  w writes CSV  z image sizes  s again  Esc closes");
+		  running      ? "Esc cancels  Enter takes  w writes CSV"
+		  : t->command ? "Esc closes"
+			       : "Esc closes  Enter takes  w writes CSV  s again  z image sizes");
+}
+
+/* The cells that are seen, scrolled to the cursor: `left` and `top` first. */
+struct grid {
+	struct rect in;
+	int head, width; /* columns of a row's name and of a cell */
+	int left, columns, top, rows;
+};
+
+static struct grid place_grid(const struct app *a, const struct rect *in)
+{
+	const struct trials *t = &a->trials;
+	struct grid g = {.in = *in, .head = t->images ? HEAD_IMAGES : HEAD_COLUMNS};
+	int room = in->width - 2 - g.head;
+
+	g.width = room / t->sweep.columns;
+	g.width = g.width < CELL_LEAST ? CELL_LEAST : g.width > CELL_MOST ? CELL_MOST : g.width;
+	g.columns = room / g.width < t->sweep.columns ? room / g.width : t->sweep.columns;
+	g.rows = (in->height - 4) / 2 < t->sweep.rows ? (in->height - 4) / 2 : t->sweep.rows;
+	g.left = t->column >= g.columns ? t->column - g.columns + 1 : 0;
+	g.top = t->row >= g.rows ? t->row - g.rows + 1 : 0;
+	return g;
 }
 
 void view_sweep(struct app *a)
 {
 	struct trials *t = &a->trials;
 	const struct sweep *s = &t->sweep;
-	struct rect in = view_box(a, 2 * s->rows + 6, HEAD_COLUMNS + s->columns * CELL_MOST + 4, "sweep: images/s over peak memory");
-	int width = (in.width - 2 - HEAD_COLUMNS) / s->columns, seen = (in.height - 4) / 2, top = t->row >= seen ? t->row - seen + 1 : 0;
+	int head = t->images ? HEAD_IMAGES : HEAD_COLUMNS;
+	struct rect in = view_box(a, 2 * s->rows + 6, head + s->columns * CELL_MOST + 4, "sweep: images/s over peak memory");
+	struct grid g = place_grid(a, &in);
+	int x = in.left + 1 + g.head;
 	char name[32];
 
-	width = width < CELL_LEAST ? CELL_LEAST : width > CELL_MOST ? CELL_MOST : width;
-	draw_text(&a->canvas, in.top, in.left + 1, HEAD_COLUMNS, ROLE_DIM, "batch");
-	for (int column = 0; column < s->columns; column++) {
-		int x = in.left + 1 + HEAD_COLUMNS + column * width;
+	draw_text(&a->canvas, in.top, in.left + 1, g.head, ROLE_DIM, "batch");
+	for (int i = 0; i < g.columns; i++)
+		draw_format(&a->canvas, in.top, x + i * g.width + g.width / 2 - 1, g.width / 2, ROLE_HEADING, "%d", s->cell[g.left + i].batch);
+	for (int i = 0; i < g.rows; i++) {
+		int y = in.top + 1 + 2 * i;
 
-		if (x + width <= in.left + in.width)
-			draw_format(&a->canvas, in.top, x + width / 2 - 1, width / 2, ROLE_HEADING, "%d", s->cell[column].batch);
-	}
-	for (int row = top; row < s->rows && row - top < seen; row++) {
-		int y = in.top + 1 + 2 * (row - top);
-
-		draw_text(&a->canvas, y, in.left + 1, HEAD_COLUMNS - 1, ROLE_HEADING, sweep_row_name(s, row, name));
-		for (int column = 0; column < s->columns; column++) {
-			int x = in.left + 1 + HEAD_COLUMNS + column * width;
-
-			if (x + width <= in.left + in.width)
-				draw_cell(a, row, column, y, x, width);
-		}
+		draw_text(&a->canvas, y, in.left + 1, g.head - 1, ROLE_HEADING, sweep_row_name(s, g.top + i, name));
+		for (int k = 0; k < g.columns; k++)
+			draw_cell(a, g.top + i, g.left + k, y, x + k * g.width, g.width);
 	}
 	draw_sweep_foot(a, in.top + in.height - 3, in.left + 1, in.width - 2);
 }

@@ -145,7 +145,7 @@ static void sweep_is_taken(void **state)
 	start(&b, NULL);
 	pty_type(b.pty, "s");
 	pty_wait_text(b.pty, "sweep: images/s over peak memory");
-	pty_wait_text(b.pty, "s again  Esc closes");
+	pty_wait_text(b.pty, "Esc closes  Enter takes");
 	pty_wait_text(b.pty, "full"); /* batch 64 does not fit */
 	assert_true(pty_has_text(b.pty, "*"));
 	pty_type(b.pty, "hhhhhhhkkkll"); /* from wherever the best is to the corner, then batch 4 in fp32 */
@@ -158,7 +158,7 @@ static void sweep_is_taken(void **state)
 	pty_wait_text(b.pty, "‹ fp32 ›");
 	/* What was found stays to be looked at. */
 	pty_type(b.pty, "s");
-	pty_wait_text(b.pty, "s again  Esc closes");
+	pty_wait_text(b.pty, "Esc closes  Enter takes");
 	pty_type(b.pty, ESCAPE);
 	pty_wait_no_text(b.pty, "sweep:");
 	browse_end(&b);
@@ -177,7 +177,7 @@ static void sweep_is_written(void **state)
 	assert_int_equal(chdir(here), 0);
 	pty_wait_text(b.pty, "✓ 3 ");
 	pty_type(b.pty, "s");
-	pty_wait_text(b.pty, "s again  Esc closes");
+	pty_wait_text(b.pty, "Esc closes  Enter takes");
 	pty_type(b.pty, "w");
 	pty_wait_text(b.pty, "written: vramble-sweep-");
 	pty_wait_text(b.pty, "vramble --batch");
@@ -205,7 +205,7 @@ static void sweep_stands_small_sizes_and_no_colours(void **state)
 	pty_resize(b.pty, 16, 60);
 	pty_wait_text(b.pty, "sweep:");
 	pty_resize(b.pty, 24, 80);
-	pty_wait_text(b.pty, "s again  Esc closes");
+	pty_wait_text(b.pty, "Esc closes  Enter takes");
 	pty_wait_text(b.pty, "full");
 	assert_false(pty_has_colour(b.pty));
 	pty_type(b.pty, ESCAPE);
