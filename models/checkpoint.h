@@ -1,11 +1,11 @@
 /* checkpoint.h - a model's weights as named views into mapped files, whatever tool wrote them. No libtorch.
  *
- * Reads safetensors, what torch.save writes (a zip since 1.6, five pickles in a row before), TorchScript archives, and each of these split over several
- * files. Nothing in a file is ever executed. The files are mapped: nothing is copied as long as it can be used where it lies, pages come in when touched
- * and can be evicted. Every size is checked against the file before it is used.
+ * Reads safetensors, what torch.save writes (a zip since 1.6, five pickles in a row before), TorchScript archives, and each of these split over
+ * several files. Nothing in a file is ever executed. The files are mapped: nothing is copied as long as it can be used where it lies, pages come in
+ * when touched and can be evicted. Every size is checked against the file before it is used.
  *
- * The names are those of Hugging Face's models: a prefix that all share ("module.") is taken off, and OpenAI's and open_clip's names of CLIP's tensors are
- * replaced (q, k and v as views into in_proj; the two projections turned).
+ * The names are those of Hugging Face's models: a prefix that all share ("module.") is taken off, and OpenAI's and open_clip's names of CLIP's
+ * tensors are replaced (q, k and v as views into in_proj; the two projections turned).
  *
  *	struct checkpoint *c = checkpoint_open(dir, &err);
  *	const struct checkpoint_tensor *t = checkpoint_find(c, "logit_scale");
@@ -39,9 +39,9 @@ struct checkpoint_tensor {
 struct checkpoint;
 
 /* path: one file of weights, or a folder. Of the weights in a folder the first of these counts: model.safetensors, model.safetensors.index.json,
- * pytorch_model.bin, pytorch_model.bin.index.json, open_clip_model.safetensors, open_clip_pytorch_model.bin, the only *.pt or *.pth.
- * NULL with E_IO, E_MODEL (no weights there, or such as no network here can use), E_FORMAT (broken, or not weights at all) or E_LIMIT; the text says what
- * to do about it. Checksums are left to checkpoint_data. */
+ * pytorch_model.bin, pytorch_model.bin.index.json, open_clip_model.safetensors, open_clip_pytorch_model.bin, the only *.pt or *.pth. NULL with E_IO,
+ * E_MODEL (no weights there, or such as no network here can use), E_FORMAT (broken, or not weights at all) or E_LIMIT; the text says what to do
+ * about it. Checksums are left to checkpoint_data. */
 struct checkpoint *checkpoint_open(const char *path, struct error *err);
 void checkpoint_close(struct checkpoint *c);                                                   /* NULL is fine */
 const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name); /* NULL if absent */
@@ -51,12 +51,12 @@ int64_t checkpoint_bytes(const struct checkpoint *c);                           
 const char *checkpoint_path(const struct checkpoint *c);                          /* of the file, or of the index of several; for messages */
 const char *checkpoint_dtype_name(enum checkpoint_dtype dtype);                   /* "F32", as in a safetensors file */
 
-/* The values of t, which is c's: row-major, little-endian, aligned to the dtype's size. Where they lie in the file if possible; else (strided, turned, or at
- * an odd address) a copy. The first call for a record of a zip reads it through to compare its CRC-32. Holds the data until a checkpoint_forget.
- * NULL with E_FORMAT (the file is damaged) or E_MEMORY. */
+/* The values of t, which is c's: row-major, little-endian, aligned to the dtype's size. Where they lie in the file if possible; else (strided,
+ * turned, or at an odd address) a copy. The first call for a record of a zip reads it through to compare its CRC-32. Holds the data until a
+ * checkpoint_forget. NULL with E_FORMAT (the file is damaged) or E_MEMORY. */
 const void *checkpoint_data(const struct checkpoint *c, const struct checkpoint_tensor *t, struct error *err);
-/* Ends what checkpoint_data of t began, for who has used it up (converted it): mapped pages leave our resident memory and are read again when touched, a copy
- * is freed unless held by another. Who goes on using the data does not call it. */
+/* Ends what checkpoint_data of t began, for who has used it up (converted it): mapped pages leave our resident memory and are read again when
+ * touched, a copy is freed unless held by another. Who goes on using the data does not call it. */
 void checkpoint_forget(const struct checkpoint *c, const struct checkpoint_tensor *t);
 
 /* Where a CLIP in OpenAI's or open_clip's names came from, for who makes a config of its shapes. */

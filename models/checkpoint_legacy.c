@@ -1,5 +1,5 @@
-/* checkpoint_legacy.c - what torch.save wrote before 1.6, and still does when told to: five pickles in a row (a magic number, a version, the machine, the
- * object, the storages' keys), then for each key the count of elements in 8 bytes and the raw data. There are no checksums.
+/* checkpoint_legacy.c - what torch.save wrote before 1.6, and still does when told to: five pickles in a row (a magic number, a version, the
+ * machine, the object, the storages' keys), then for each key the count of elements in 8 bytes and the raw data. There are no checksums.
  */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* checkpoint_names.c - the names that the networks here ask for, whatever the file calls its tensors.
  *
- * OpenAI's CLIP (clip/model.py) and open_clip name their tensors alike; Hugging Face's conversion (convert_clip_original_pytorch_to_hf.py) says what is what:
- * rows 0..W-1 of in_proj are q, then k, then v; the two projections are used as x @ P there and as P x here, so they are turned.
+ * OpenAI's CLIP (clip/model.py) and open_clip name their tensors alike; Hugging Face's conversion (convert_clip_original_pytorch_to_hf.py) says what
+ * is what: rows 0..W-1 of in_proj are q, then k, then v; the two projections are used as x @ P there and as P x here, so they are turned.
  */
 #include <stdio.h>
 #include <stdlib.h>

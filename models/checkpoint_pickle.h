@@ -1,8 +1,8 @@
 /* checkpoint_pickle.h - what a pickle of torch.save says, as a tree of values. Inside models/checkpoint_*.c; one thread.
  *
- * A pickle is a program for a small stack machine. This one builds dictionaries, lists and descriptions of tensors; functions and classes that a pickle
- * names are looked up in a list (checkpoint_globals.c) and stand for one of a few harmless steps. Nothing is imported, nothing is called, and a name that is
- * not on the list ends the reading with an error that says it.
+ * A pickle is a program for a small stack machine. This one builds dictionaries, lists and descriptions of tensors; functions and classes that a
+ * pickle names are looked up in a list (checkpoint_globals.c) and stand for one of a few harmless steps. Nothing is imported, nothing is called, and
+ * a name that is not on the list ends the reading with an error that says it.
  *
  *	struct pickle *p = pickle_create("model.bin", bytes, size, pickle_budget(file_size));
  *	struct pickle_value top;
@@ -100,7 +100,7 @@ size_t pickle_budget(size_t file_size);
 /* bytes: one or several pickles in a row. budget: how much memory values may take. file is for messages, borrowed. */
 struct pickle *pickle_create(const char *file, const unsigned char *bytes, size_t size, size_t budget);
 void pickle_free(struct pickle *p); /* NULL is fine */
-/* Reads the next pickle. E_FORMAT: broken, or not what torch.save writes; E_MODEL: a global that is not on the list; E_LIMIT: more than the budget. */
+/* Reads the next pickle. E_FORMAT: broken, or not what torch.save writes; E_MODEL: a global not on the list; E_LIMIT: more than the budget. */
 int pickle_next(struct pickle *p, struct pickle_value *top, struct error *err);
 size_t pickle_at(const struct pickle *p); /* the byte behind the last pickle read */
 /* All storages named so far, whether a tensor that is left uses them or not. */

@@ -1,4 +1,5 @@
-/* checkpoint_private.h - what the readers of models/checkpoint_*.c share: the table that they fill. One thread, while a checkpoint is being opened. */
+/* checkpoint_private.h - what the readers of models/checkpoint_*.c share: the table that they fill. One thread, while a checkpoint is being opened.
+ */
 #ifndef MODELS_CHECKPOINT_PRIVATE_H
 #define MODELS_CHECKPOINT_PRIVATE_H
 

@@ -113,7 +113,8 @@ static int64_t add_sizes(const struct checkpoint *c, int64_t *once)
 	return all;
 }
 
-/* Every tensor that the index names must have been found, and their size be what it says: tied tensors are counted once or each, as the writer liked. */
+/* Every tensor that the index names must have been found, and their size be what it says: tied tensors are counted once or each, as the writer
+ * liked. */
 static int check_whole(const struct checkpoint *c, const json_t *index, const json_t *map, struct error *err)
 {
 	const json_t *total = json_find(index, "metadata.total_size");

@@ -109,7 +109,7 @@ static int add_value(struct state *s, const struct pickle_value *value, struct e
 	return rc;
 }
 
-/* The tensors of a dictionary; of a module, those of its parts too. All else that stands there is no weight. A module that holds itself adds nothing new. */
+/* The tensors of a dictionary; of a module, those of its parts too. All else there is no weight. A module that holds itself adds nothing new. */
 static int add_fields(struct state *s, const struct pickle_value *dict, struct error *err)
 {
 	const struct pickle_list *list = dict->as.list;

@@ -1,8 +1,8 @@
 /* checkpoint_zip.c - what torch.save (1.6 and later) and TorchScript write: a zip archive of stored records. The format of zip:
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, named below by its sections.
  *
- * In the archive stands one folder of any name, with data.pkl (the pickle) and data/KEY (a storage each, raw). All else (code/, constants/, version …) is
- * passed over. Sizes and checksums are taken from the directory at the archive's end: a writer that streams leaves them out before the data.
+ * In the archive stands one folder of any name, with data.pkl (the pickle) and data/KEY (a storage each, raw). All else (code/, constants/, version
+ * …) is passed over. Sizes and checksums are taken from the directory at the archive's end: a writer that streams leaves them out before the data.
  */
 #include <stdio.h>
 #include <stdlib.h>

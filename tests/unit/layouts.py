@@ -1,10 +1,12 @@
-"""layouts.py FOLDER: the same weights in every layout that PyTorch's tools leave, each in a folder of its own under FOLDER.
+"""layouts.py FOLDER [MODEL]: the same weights in every layout that PyTorch's tools leave, each in a folder of its own under FOLDER.
 
-Each folder is called SET-LAYOUT; SET-expected holds what a reader must find in all of the set, as safetensors.
+Each folder is called SET-LAYOUT; SET-expected holds what a reader must find in all of the set, as safetensors. With MODEL, a folder of a model, the
+set is "model": its weights, and its other files beside them.
 """
 import argparse
 import json
 import os
+import shutil
 import sys
 
 import torch
@@ -138,6 +140,19 @@ def write_safetensors(path, w):
         f.write(len(text).to_bytes(8, "little") + text + data)
 
 
+def read_safetensors(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    dtypes = {name: dtype for dtype, name in DTYPES.items()}
+    w = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            begin, end = (start + offset for offset in entry["data_offsets"])
+            w[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=dtypes[entry["dtype"]]).reshape(entry["shape"])
+    return w
+
+
 def write_shards(folder, stem, ending, save, w):
     names, total = list(w), sum(len(raw(t)) for t in w.values())
     third, where = (len(names) + 2) // 3, {}
@@ -169,10 +184,13 @@ def module_of(w, scripts):
     return top
 
 
-def main(root):
+def main(root, model=None):
     def folder(name):
         path = os.path.join(root, name)
         os.makedirs(path, exist_ok=True)
+        for file in os.listdir(model) if model else []:
+            if file != "model.safetensors":
+                shutil.copy(os.path.join(model, file), path)
         return path
 
     def old(w, path):
@@ -180,7 +198,8 @@ def main(root):
 
     with open(os.path.join(root, "holder.py"), "w") as f:
         f.write(SCRIPT)
-    for kind, w in (("plain", weights()), ("openai", openai())):
+    sets = {"model": read_safetensors(os.path.join(model, "model.safetensors"))} if model else {"plain": weights(), "openai": openai()}
+    for kind, w in sets.items():
         write_safetensors(os.path.join(folder(kind + "-expected"), "model.safetensors"), renamed(w) if kind == "openai" else w)
         module = module_of(w, root)
         state = module.state_dict()
@@ -200,4 +219,4 @@ def main(root):
         torch.save(parameters, os.path.join(folder(kind + "-protocol4"), "pytorch_model.bin"), pickle_protocol=4)
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -1,4 +1,5 @@
-/* test_checkpoint_layouts.c - the same weights in every layout, as PyTorch itself writes them: each must give the same bytes. Needs a Python with torch. */
+/* test_checkpoint_layouts.c - the same weights in every layout, as PyTorch itself writes them: each must give the same bytes. Needs a Python with
+ * torch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
