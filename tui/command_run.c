@@ -47,6 +47,16 @@ void complain(const char *fmt, ...)
 	fprintf(stderr, "vramble: %s\n", safe);
 }
 
+const char *command_flag(const struct invocation *in, const char *name)
+{
+	const char *value = NULL;
+
+	for (int i = 0; i < in->n_flags; i++)
+		if (!strcmp(in->flags[i].name, name))
+			value = in->flags[i].value;
+	return value;
+}
+
 enum exit_code exit_code_for(const struct error *err)
 {
 	switch (err->code) {

@@ -113,16 +113,6 @@ static int check_own_flags(const struct invocation *in, const struct command *co
 	return 0;
 }
 
-const char *command_flag(const struct invocation *in, const char *name)
-{
-	const char *value = NULL;
-
-	for (int i = 0; i < in->n_flags; i++)
-		if (!strcmp(in->flags[i].name, name))
-			value = in->flags[i].value;
-	return value;
-}
-
 /* --key value or --key=value; a switch needs no value. Returns how many arguments were used, or -1. */
 static int read_flag(struct config *config, char **argv, struct error *err)
 {
