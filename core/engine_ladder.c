@@ -189,7 +189,9 @@ static enum precision lower_precision(const struct descent *d)
 	const struct device_info *info = &l->engine->watch[d->device + 1].info;
 	enum precision now = precision_now(d), lower = ladder_precision(now, info->bf16, info->fp16);
 
-	if (lower == PRECISION_AUTO || (l->model && need(l, d->device, lower, d->run) >= need(l, d->device, now, d->run)))
+	/* Once asked for it is not asked for again, even where the model could not be brought there. */
+	if (lower == PRECISION_AUTO || lower == l->down.precision ||
+	    (l->model && need(l, d->device, lower, d->run) >= need(l, d->device, now, d->run)))
 		return PRECISION_AUTO;
 	return lower;
 }

@@ -136,6 +136,8 @@ bool bench_take(struct bench *b)
 
 	for (; engine_next(b->engine, &event); any = true) {
 		tally(b, &event);
+		if (b->check)
+			b->check(&event);
 		event_clear(&event);
 	}
 	return any;

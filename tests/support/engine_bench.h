@@ -22,9 +22,10 @@ struct bench {
 	int scores_n[BENCH_MAX];
 	uint32_t epoch[BENCH_MAX]; /* of the last ranking */
 	float clipscore[BENCH_MAX];
-	int largest_batch;    /* in answers */
-	struct really really; /* from the last EV_SETTINGS */
-	struct event trial;   /* the last EV_TRIAL; err points to trial_err, or is NULL */
+	int largest_batch;                    /* in answers */
+	struct really really;                 /* from the last EV_SETTINGS */
+	void (*check)(const struct event *e); /* sees each event; may be NULL */
+	struct event trial;                   /* the last EV_TRIAL; err points to trial_err, or is NULL */
 	struct error trial_err;
 };
 
