@@ -60,6 +60,7 @@ static double load_once(const char *dir, int64_t *held, int64_t *bytes)
 		for (size_t at = 0; at < (size_t)t->bytes; at += page)
 			sum += data[at];
 	}
+	(void)sum;
 	end = bench_now();
 	*held = resident() - before;
 	*bytes = checkpoint_bytes(c);
