@@ -34,7 +34,8 @@ constexpr uint64_t magic_used = 0x76726d626c6b5553, magic_cached = 0x76726d626c6
 
 struct alignas(alignment) header {
 	uint64_t magic;
-	size_t size;  /* of the data, rounded up; what the account counts */
+	size_t size;  /* of the data, rounded up; what the account counts as used */
+	size_t room;  /* of the block: more where a larger one is reused. That rest counts as cached, so that used does not depend on luck */
 	header *next; /* in the cache */
 };
 static_assert(sizeof(header) == alignment, "the data follows the header");
@@ -152,15 +153,15 @@ header *cpu_allocator::map_block(size_t size)
 		if (whole >= 2 * huge_page)
 			madvise(memory, whole, MADV_HUGEPAGE);
 	}
-	return new (memory) header{0, size, nullptr};
+	return new (memory) header{0, size, size, nullptr};
 }
 
 void cpu_allocator::unmap_block(header *block)
 {
-	if (block->size < map_threshold)
+	if (block->room < map_threshold)
 		free(block);
 	else
-		munmap(block, block->size + sizeof(header));
+		munmap(block, block->room + sizeof(header));
 }
 
 /* The smallest cached block that fits and is not more than a quarter too large. */
@@ -174,7 +175,8 @@ header *cpu_allocator::take_cached(size_t size)
 		found->second = block->next;
 	else
 		cache.erase(found);
-	cached -= static_cast<int64_t>(block->size);
+	block->size = size;
+	cached -= static_cast<int64_t>(size);
 	return block;
 }
 
@@ -188,7 +190,7 @@ void cpu_allocator::drop_cached(int64_t down_to)
 			last->second = block->next;
 		else
 			cache.erase(last);
-		cached -= static_cast<int64_t>(block->size);
+		cached -= static_cast<int64_t>(block->room);
 		unmap_block(block);
 	}
 }
@@ -201,7 +203,8 @@ void cpu_allocator::make_room(int64_t size)
 		return;
 	if (used + size <= limit) {
 		drop_cached(limit - used - size);
-		return;
+		if (used + cached + size <= limit)
+			return;
 	}
 	refused++;
 	TORCH_CHECK_WITH(OutOfMemoryError, false, "out of memory: ", size, " bytes asked, ", used.load(), " in use, the cap is ", limit);
@@ -248,7 +251,7 @@ void cpu_allocator::release(void *data)
 	of_thread -= static_cast<int64_t>(block->size);
 	block->magic = magic_cached;
 	a.cached += static_cast<int64_t>(block->size);
-	header *&head = a.cache[block->size];
+	header *&head = a.cache[block->room];
 	block->next = head;
 	head = block;
 	/* shapes that change would otherwise pile up blocks of every size */

@@ -96,6 +96,28 @@ static void freed_blocks_are_reused_and_trimmed(void **state)
 	assert_true(memory().cached == 0);
 }
 
+/* A larger block is reused, but used is what it would be with one of its own: what is forecast must not depend on what ran before. */
+static void reused_blocks_count_what_was_asked(void **state)
+{
+	(void)state;
+	tt_memory_trim(TT_CPU);
+	struct tt_memory before = memory();
+	assert_non_null(block(10 << 20));
+	tt_clear(p);
+	assert_non_null(block(9 << 20));
+	struct tt_memory now = memory();
+	assert_true(now.used - before.used == 9 << 20);
+	assert_true(now.cached == 1 << 20);
+	tt_clear(p);
+	assert_true(memory().used == before.used && memory().cached == 10 << 20);
+	assert_non_null(block(9 << 20));
+	tt_memory_set_cap(TT_CPU, memory().used + (2 << 20));
+	assert_null(block((1 << 20) + (1 << 19))); /* the rest of the block is held all the same */
+	tt_clear(p);
+	tt_memory_trim(TT_CPU);
+	assert_true(memory().used == before.used && memory().cached == 0);
+}
+
 static void cache_stays_near_what_was_needed(void **state)
 {
 	(void)state;
@@ -337,6 +359,7 @@ int main(int argc, char **argv)
 		T(blocks_are_counted),
 		T(peaks_are_apart),
 		T(freed_blocks_are_reused_and_trimmed),
+		T(reused_blocks_count_what_was_asked),
 		T(cache_stays_near_what_was_needed),
 		T(borrowed_memory_is_not_counted),
 		T(cap_refuses),
