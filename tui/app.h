@@ -132,6 +132,7 @@ struct app {
 	struct model_state model[MODEL_KINDS];
 	char library[64]; /* "libtorch 1.13.1"; empty while loading */
 	struct device_info device;
+	bool advised;          /* what is recommended here was told */
 	char *library_failure; /* why there is none; NULL */
 	struct engine_status status;
 	struct stats_recent recent;
@@ -201,6 +202,10 @@ bool app_apply_config(struct app *a);
 enum precision app_precision(const struct app *a);      /* really in use, once a model is there */
 int64_t app_total_memory(const struct app *a);          /* of the device with most models; 0 not known */
 bool app_offers(const struct app *a, enum precision p); /* the device does better with it, or is not known yet */
+
+/* app_advice.c */
+void app_advise_once(struct app *a); /* when all models are open: tells what is recommended on this device */
+void app_take_advice(struct app *a); /* makes it pending */
 
 /* app_trials.c */
 void app_fit(struct app *a);

@@ -165,6 +165,7 @@ void app_sample(struct app *a)
 	if (a->status.library)
 		memory_history_add(&a->history, a->status.device[0].memory.used);
 	sample_alerts(a);
+	app_advise_once(a);
 	if (a->pending.on) /* what was measured meanwhile corrects it */
 		app_forecast(a);
 	if (log_trouble(&trouble))

@@ -172,6 +172,11 @@ static void act_sweep(struct app *a, int unused)
 		app_sweep(a, false);
 }
 
+static void act_recommend(struct app *a, int unused)
+{
+	app_take_advice(a);
+}
+
 static void act_undo(struct app *a, int unused)
 {
 	app_undo_ladder(a);
@@ -268,6 +273,7 @@ static const struct binding bindings[] = {
 	{{'a'}, act_fit, 0, "a", "fit: the largest batch"},
 	{{'s'}, act_sweep, 0, "s", "sweep batch x precision"},
 	{{'u'}, act_undo, 0, "u", "undo steps down in memory"},
+	{{'R'}, act_recommend, 0, "R", "what is recommended here"},
 	{{'p'}, act_profiles, 0, "p", "profiles"},
 	{{'i'}, act_open, MODE_STATS, "i", "statistics"},
 	{{' '}, act_mark, 0, "Space", "mark the picture"},

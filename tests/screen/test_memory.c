@@ -58,19 +58,38 @@ static void forecast_stands_before_the_setting(void **state)
 	struct browse b;
 
 	start(&b, NULL);
-	pty_type(b.pty, "b");
-	pty_wait_text(b.pty, "›8‹");
+	pty_type(b.pty, "bbbbb");
+	pty_wait_text(b.pty, "›32‹");
 	pty_wait_text(b.pty, "forecast peak");
-	assert_true(pty_has_text(b.pty, "fits in"));
-	assert_true(pty_has_text(b.pty, "╱"));
-	assert_non_null(strstr(pty_row(b.pty, 0), "batch 4")); /* not applied */
+	pty_wait_text(b.pty, "does not fit");
+	pty_wait_text(b.pty, "╱"); /* on the bar */
 	pty_type(b.pty, ESCAPE);
 	pty_wait_text(b.pty, "‹ 4 ›");
 	assert_false(pty_has_text(b.pty, "forecast peak"));
-	pty_type(b.pty, "b\r"); /* at once */
+	assert_non_null(strstr(pty_row(b.pty, 0), "batch 4"));
+	pty_type(b.pty, "b");
+	pty_wait_text(b.pty, "›8‹");
+	pty_wait_text(b.pty, "fits in");
+	pty_type(b.pty, "\r"); /* at once */
 	pty_wait_row(b.pty, 0, "batch 8");
 	pty_type(b.pty, "b"); /* after the pause */
 	pty_wait_row(b.pty, 0, "batch 12");
+	browse_end(&b);
+}
+
+static void settings_are_recommended(void **state)
+{
+	struct browse b;
+
+	browse_start(&b, ROWS, COLUMNS, "device_mb=8192", NULL, NULL);
+	pty_wait_text(b.pty, "R recommends: batch 2");
+	pty_wait_text(b.pty, "are usual for 8.6 GB");
+	pty_type(b.pty, "R");
+	pty_wait_text(b.pty, "›2‹");
+	pty_wait_text(b.pty, "›autocast‹");
+	pty_type(b.pty, "\r");
+	pty_wait_row(b.pty, 0, "batch 2");
+	pty_wait_text(b.pty, "‹ 512 ›");
 	browse_end(&b);
 }
 
@@ -379,6 +398,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_account_is_shown),
 		cmocka_unit_test(forecast_stands_before_the_setting),
+		cmocka_unit_test(settings_are_recommended),
 		cmocka_unit_test(what_does_not_fit_waits),
 		cmocka_unit_test(a_lowered_cap_steps_down),
 		cmocka_unit_test(fit_finds_the_largest),
