@@ -40,7 +40,7 @@ struct engine_settings {
 	int threads;        /* intra-op; 0 = CPUs we may use */
 	int retries;        /* of a picture that failed for another reason than itself, 0..100 */
 	double retry_delay; /* seconds, 0..3600 */
-	double deadline;    /* seconds that decoding a picture, or one model's answer about it, may take; 0 = any time */
+	double deadline;    /* seconds that decoding a picture, or one model's answer about it, may take, to 10^6; 0 = any time */
 	int queue;          /* pictures that may wait for answers, the selected one apart; 0 = any number */
 	bool empty_cache;   /* after each batch */
 };
@@ -81,7 +81,8 @@ enum engine_work { ENGINE_PREVIEW = 1, ENGINE_ANSWERS = 2 };
 /* Asks for work on a picture (path bytes are copied). False: refused, because settings.queue pictures wait already; nothing changed, EV_ROOM comes when
  * there is room again. A selected picture is never refused. Asking again for what is queued moves it; for what is done does it anew. There is one selected
  * picture: selecting another makes the former one ENGINE_NEAR. Answers end with exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED; where no model
- * is used or none could be opened they fail. Pictures whose models are still being opened wait for them; previews do not. */
+ * is used or none could be opened they fail. Where one model fails on a picture (EV_PARTIAL) the answers of the others come all the same, and EV_FAILED
+ * is the last. Pictures whose models are still being opened wait for them; previews do not. */
 bool engine_submit(struct engine *e, uint32_t id, const char *path, enum engine_priority priority, int work);
 /* Drops queued and running work of one picture, or of all (EV_CANCELLED for each that had answers pending). What is known of it stays known. */
 void engine_cancel(struct engine *e, uint32_t id);

@@ -423,7 +423,7 @@ void *lane_main(void *arg)
 		if (!lane_step(l))
 			pthread_cond_wait(&l->wake, &e->lock);
 	/* A model that failed while it was at work holds nothing any more; loaders may still ask it to prepare. */
-	if (l->model && !l->evicted)
+	if (l->model && l->failed && !l->evicted)
 		ladder_leave(l);
 	while (l->model && e->loaders_running)
 		pthread_cond_wait(&e->opened, &e->lock);
