@@ -149,12 +149,12 @@ static void settings_change_while_running(void **state)
 		snprintf(name, sizeof name, "z%02d.bmp", i);
 		pty_put_picture(b.dir, name, 16, 12, 0x800000 + i);
 	}
-	browse_run(&b, 36, 120, "steps=20 step_us=5000", (char *[]){"--log", log, NULL}, NULL, false);
+	browse_run(&b, 36, 120, "steps=30 step_us=5000", (char *[]){"--log", log, NULL}, NULL, false);
 	pty_wait_text(b.pty, "batch 4");
 	pty_wait_text(b.pty, "waiting");
-	pty_type(b.pty, "b");
+	pty_type(b.pty, "b\r");
 	pty_wait_row(b.pty, 0, "batch 8");
-	pty_type(b.pty, "vv");
+	pty_type(b.pty, "vv\r");
 	pty_wait_row(b.pty, 0, "bf16");
 	pty_wait_text(b.pty, "‹ bf16 ›");
 	pty_type(b.pty, "zw");
