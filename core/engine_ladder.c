@@ -7,10 +7,8 @@
 #include "core/engine_private.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/config.h"
-#include "core/mem.h"
 
 /* ---------------------------------------------------------------- waiting for others */
 

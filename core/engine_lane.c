@@ -281,9 +281,8 @@ static void tune(struct lane *l)
 }
 
 /* Down the ladder as long as there is no memory for it. NULL: not possible, see err. */
-static struct model *open_model(struct lane *l, struct place *place, struct error *err)
+static struct model *open_model(struct lane *l, const struct model_control *control, struct place *place, struct error *err)
 {
-	struct model_control control = {.check = lane_check_stop, .progress = tell_loading, .ctx = l};
 	struct engine *e = l->engine;
 
 	for (;;) {
@@ -293,7 +292,7 @@ static struct model *open_model(struct lane *l, struct place *place, struct erro
 		pthread_mutex_unlock(&e->lock);
 		status_watch(e, place->device);
 		settings_cap(e, place->device);
-		model = e->library->open(l->dir, place->device, place->precision, (int)l->kind + 1, &control, err);
+		model = e->library->open(l->dir, place->device, place->precision, (int)l->kind + 1, control, err);
 		pthread_mutex_lock(&e->lock);
 		if (model || e->stop)
 			return model;
@@ -306,6 +305,7 @@ static struct model *open_model(struct lane *l, struct place *place, struct erro
 
 static void lane_open(struct lane *l)
 {
+	struct model_control control = {.check = lane_check_stop, .progress = tell_loading, .ctx = l};
 	struct engine *e = l->engine;
 	struct model *model = NULL;
 	struct place place;
@@ -318,7 +318,7 @@ static void lane_open(struct lane *l)
 	else
 		tune(l);
 	if (e->library && find_home(l, &err) == 0)
-		model = open_model(l, &place, &err);
+		model = open_model(l, &control, &place, &err);
 	ladder_rest(l);
 	if (model) {
 		is_ready(l, model, place, engine_now() - begin);
