@@ -37,6 +37,13 @@ static int supply(const struct engine *e, const struct target *t)
 	return e->line[t->to].count + e->lane[t->kind].reserved;
 }
 
+/* How many pictures may stand prepared: a batch for when the running one is done, and what the loaders are at meanwhile, at most another one. A prepared
+ * picture is 0.6 MB or more, so going further ahead costs memory and gains nothing. */
+static int room(const struct engine *e)
+{
+	return e->settings.batch + (e->loaders < e->settings.batch ? e->loaders : e->settings.batch);
+}
+
 static bool has_room(struct engine *e, const struct target *t, enum engine_priority priority)
 {
 	const struct lane *l = &e->lane[t->kind];
@@ -49,7 +56,7 @@ static bool has_room(struct engine *e, const struct target *t, enum engine_prior
 	/* Who holds an embedding and is not answered yet waits for captions and verdicts, never for this: so there will be room. */
 	if (t->kind == MODEL_SCORES && e->embeddings + supply(e, t) >= e->remember)
 		return false;
-	return supply(e, t) < 2 * e->settings.batch;
+	return supply(e, t) < room(e);
 }
 
 /* What is next among the pictures of one priority: a preview before answers (in the background after them), then whatever lane has less to do. */
@@ -164,7 +171,7 @@ static void evict(struct engine *e, const struct target *t)
 {
 	struct picture *last = line_tail(&e->line[t->to]);
 
-	if (e->line[t->to].count <= 2 * e->settings.batch || last->priority == ENGINE_SELECTED)
+	if (e->line[t->to].count <= room(e) || last->priority == ENGINE_SELECTED)
 		return;
 	picture_drop(e, last, t->to);
 	line_join(e, last, t->from, true);

@@ -1,5 +1,6 @@
 #include "core/runtime.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,10 +31,16 @@ static int set_default(const char *name, const char *value)
 	return setenv(name, value, 0) == 0;
 }
 
+/* Decoded and prepared pictures are as large as this or larger, and many threads make and free them. */
+enum { PICTURE_BYTES = 256 * 1024 };
+
 int runtime_prepare(int threads)
 {
 	char count[16];
+	mallopt(M_MMAP_THRESHOLD, PICTURE_BYTES);
+	mallopt(M_ARENA_MAX, 2);
 	snprintf(count, sizeof count, "%d", threads > 0 ? threads : runtime_cpus());
 	int changed = set_default("OMP_WAIT_POLICY", "PASSIVE");
+	changed = set_default("GOMP_SPINCOUNT", "20000") || changed;
 	return set_default("OMP_NUM_THREADS", count) || changed;
 }

@@ -1,14 +1,17 @@
 /* clip.c - see clip.h. Both towers are pre-norm transformers; what differs is how they start and which row they keep. */
 #include "models/clip.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/runtime.h"
 #include "models/json.h"
 
 enum { MAX_WIDTH = 1 << 16, MAX_LAYERS = 256, MAX_IMAGE = 4096, MAX_ROWS = 1 << 24 };
-enum { EOS_UNKNOWN = 2 }; /* what the first published configs say instead of the true id */
+enum { PICTURES_PER_CPU = 8 }; /* more at once compute no faster, but their activations take more memory */
+enum { EOS_UNKNOWN = 2 };      /* what the first published configs say instead of the true id */
 
 struct layer {
 	struct nn_norm norm1, norm2;
@@ -242,11 +245,11 @@ static tt_tensor *run_layer(const struct clip_net *net, tt_pool *p, const struct
 		x = pick(p, x, only);
 		h = causal ? pick(p, h, only) : h;
 	}
-	x = tt_add_(p, x, nn_linear(p, &l->out, h));
+	x = nn_linear_add_(p, &l->out, h, x);
 	tt_keep(p, start, &x, 1);
 	h = nn_norm(p, &l->norm2, x, net->compute);
 	h = tt_activate_(p, nn_linear(p, &l->up, h), t->config.activation);
-	x = tt_add_(p, x, nn_linear(p, &l->down, h));
+	x = nn_linear_add_(p, &l->down, h, x);
 	tt_keep(p, start, &x, 1);
 	return x;
 }
@@ -288,6 +291,32 @@ static tt_tensor *patch_rows(const struct clip_net *net, tt_pool *p, tt_tensor *
 	return x;
 }
 
+static bool check_pixels(const struct clip_net *net, tt_pool *p, const tt_tensor *pixels)
+{
+	int64_t size = net->config.image_size;
+
+	if (!pixels || (tt_ndim(pixels) == 4 && tt_size(pixels, 1) == 3 && tt_size(pixels, 2) == size && tt_size(pixels, 3) == size))
+		return true;
+	tt_fail(p, "CLIP: pixels of %lldx%lld; this model takes %lldx%lld", (long long)tt_size(pixels, 3), (long long)tt_size(pixels, 2),
+		(long long)size, (long long)size);
+	return false;
+}
+
+/* From the patches on, which were made after start. */
+static tt_tensor *features(const struct clip_net *net, tt_pool *p, tt_mark start, tt_tensor *patches, tt_tensor **rows)
+{
+	int64_t batch = tt_size(patches, 0), d = net->config.vision.hidden;
+	tt_tensor *parts[2] = {tt_expand(p, tt_reshape(p, net->class_row, TT_SHAPE(1, 1, d)), TT_SHAPE(batch, 1, d)), patches}, *first;
+	tt_tensor *x = tt_add_(p, tt_cat(p, parts, 2, 1), net->vision_positions);
+
+	x = nn_norm(p, &net->before, x, TT_F32);
+	first = tt_full(p, 0, TT_I64, net->device, TT_SHAPE(batch));
+	tt_keep(p, start, (tt_tensor *[]){x, first}, 2);
+	x = project(net, p, &net->after, &net->vision_projection, run_tower(net, p, &net->vision, x, NULL, false, first, rows));
+	tt_keep(p, start, (tt_tensor *[]){x, rows ? *rows : NULL}, 2);
+	return x;
+}
+
 tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor *pixels)
 {
 	return clip_image_features_rows(net, p, pixels, NULL);
@@ -295,22 +324,40 @@ tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor
 
 tt_tensor *clip_image_features_rows(const struct clip_net *net, tt_pool *p, tt_tensor *pixels, tt_tensor **rows)
 {
-	int64_t batch = tt_size(pixels, 0), size = net->config.image_size, d = net->config.vision.hidden;
 	tt_mark start = tt_here(p);
-	tt_tensor *x, *parts[2], *first;
 
-	if (pixels && (tt_ndim(pixels) != 4 || tt_size(pixels, 1) != 3 || tt_size(pixels, 2) != size || tt_size(pixels, 3) != size))
-		return tt_fail(p, "CLIP: pixels of %lldx%lld; this model takes %lldx%lld", (long long)tt_size(pixels, 3),
-			       (long long)tt_size(pixels, 2), (long long)size, (long long)size);
-	parts[0] = tt_expand(p, tt_reshape(p, net->class_row, TT_SHAPE(1, 1, d)), TT_SHAPE(batch, 1, d));
-	parts[1] = patch_rows(net, p, pixels);
-	x = tt_add_(p, tt_cat(p, parts, 2, 1), net->vision_positions);
-	x = nn_norm(p, &net->before, x, TT_F32);
-	first = tt_full(p, 0, TT_I64, net->device, TT_SHAPE(batch));
-	tt_keep(p, start, (tt_tensor *[]){x, first}, 2);
-	x = project(net, p, &net->after, &net->vision_projection, run_tower(net, p, &net->vision, x, NULL, false, first, rows));
-	tt_keep(p, start, (tt_tensor *[]){x, rows ? *rows : NULL}, 2);
-	return x;
+	return check_pixels(net, p, pixels) ? features(net, p, start, patch_rows(net, p, pixels), rows) : NULL;
+}
+
+int clip_pictures_at_once(int device)
+{
+	return device == TT_CPU ? PICTURES_PER_CPU * runtime_cpus() : INT_MAX;
+}
+
+/* pictures: n, few enough */
+static tt_tensor *features_of(const struct clip_net *net, tt_pool *p, tt_tensor *const *pictures, int n)
+{
+	tt_mark start = tt_here(p);
+	tt_tensor *pixels = n == 1 ? pictures[0] : tt_cat(p, pictures, n, 0);
+
+	return check_pixels(net, p, pixels) ? features(net, p, start, patch_rows(net, p, pixels), NULL) : NULL;
+}
+
+tt_tensor *clip_picture_features(const struct clip_net *net, tt_pool *p, tt_tensor *const *pictures, int n)
+{
+	int most = clip_pictures_at_once(net->device), parts = 0;
+	tt_tensor **part = xcalloc((size_t)n, sizeof *part), *all;
+	tt_mark start = tt_here(p);
+
+	for (int i = 0, k; i < n; i += k) {
+		k = n - i < most ? n - i : most;
+		part[parts++] = features_of(net, p, pictures + i, k);
+		tt_keep(p, start, part, parts);
+	}
+	all = parts == 1 ? part[0] : tt_cat(p, part, parts, 0);
+	tt_keep(p, start, &all, 1);
+	free(part);
+	return all;
 }
 
 /* Where a text ends. The first maximum is the end token too, in the vocabulary whose largest id it is. */

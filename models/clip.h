@@ -32,6 +32,9 @@ void clip_net_destroy(struct clip_net *net); /* not the tensors */
 tt_tensor *clip_image_features(const struct clip_net *net, tt_pool *p, tt_tensor *pixels);
 /* The same; *rows, unless rows is NULL: what enters the last layer, [B,1+G*G,hidden] fp32, the class row and then the patches row by row. For training. */
 tt_tensor *clip_image_features_rows(const struct clip_net *net, tt_pool *p, tt_tensor *pixels, tt_tensor **rows);
+/* As clip_image_features, of n > 0 tensors [k,3,S,S] in order; on a CPU clip_pictures_at_once of them, one such group after the other. */
+tt_tensor *clip_picture_features(const struct clip_net *net, tt_pool *p, tt_tensor *const *pictures, int n);
+int clip_pictures_at_once(int device); /* any thread */
 /* ids [B,L] I64, mask [B,L] I64 (0 = ignore) or NULL -> [B,projection] fp32, not normalised */
 tt_tensor *clip_text_features(const struct clip_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *mask);
 tt_tensor *clip_logit_scale(const struct clip_net *net); /* the stored value (a logarithm), fp32, [] or [1] */

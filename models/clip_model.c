@@ -115,12 +115,14 @@ static int take_vectors(struct model *m, tt_tensor *features, const char *what, 
 	return 0;
 }
 
-static int embed_images(struct model *m, tt_tensor *pixels, float *out, struct error *err)
+static int embed_images(struct model *m, tt_tensor *const *pictures, int n, float *out, struct error *err)
 {
 	const struct clip_model *clip = (const struct clip_model *)m;
-	size_t count = (size_t)tt_size(pixels, 0) * (size_t)clip->config.projection;
+	size_t count = 0;
 
-	return take_vectors(m, clip_image_features(clip->net, m->work, pixels), "pictures", out, count, err);
+	for (int i = 0; i < n; i++)
+		count += (size_t)tt_size(pictures[i], 0) * (size_t)clip->config.projection;
+	return take_vectors(m, clip_picture_features(clip->net, m->work, pictures, n), "pictures", out, count, err);
 }
 
 /* Ids of n texts, [n,longest]. Behind a text's end stands its end token again: the mask looks backwards only and the first end is the one that is read. */

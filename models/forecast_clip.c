@@ -13,19 +13,17 @@ static int64_t run_layer(struct tally *t, const struct clip_tower_config *c, int
 	tally_attention_layers(t, &a);
 	if (reading < rows)
 		x = tally_hold(t, read * c->hidden, TT_F32);
-	tally_linear(t, read, c->hidden, c->hidden);
-	tally_add_over(t, read * c->hidden);
+	tally_linear_add(t, read, c->hidden, c->hidden);
 	tally_keep(t, start, reading < rows ? x : 0);
 	start = tally_here(t);
 	tally_norm(t, read, c->hidden, t->compute);
 	tally_linear(t, read, c->hidden, c->intermediate);
-	tally_linear(t, read, c->intermediate, c->hidden);
-	tally_add_over(t, read * c->hidden);
+	tally_linear_add(t, read, c->intermediate, c->hidden);
 	tally_keep(t, start, 0);
 	return x;
 }
 
-/* patch_rows: the pixels cut out, one product, fp32. */
+/* patch_rows: the pixels cut out, one product, fp32 */
 static void patch_rows(struct tally *t, const struct clip_config *c, int64_t batch)
 {
 	int64_t side = c->patch_size, grid = c->image_size / side, d = c->vision.hidden, start = tally_here(t), x;
@@ -40,12 +38,14 @@ static void patch_rows(struct tally *t, const struct clip_config *c, int64_t bat
 
 void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out)
 {
-	int64_t batch = request->batch, grid = c->image_size / c->patch_size, rows = grid * grid + 1, d = c->vision.hidden, start, x;
+	int64_t grid = c->image_size / c->patch_size, rows = grid * grid + 1, d = c->vision.hidden, batch = request->batch, start, x;
 	struct tally t;
 
+	if (batch > clip_pictures_at_once(request->device))
+		batch = clip_pictures_at_once(request->device);
 	tally_begin(&t, request->device, request->precision);
-	tally_pixels(&t, batch, c->image_size, c->image_size);
 	start = tally_here(&t);
+	tally_pixels(&t, batch, c->image_size, c->image_size);
 	patch_rows(&t, c, batch);
 	tally_hold(&t, batch * rows * d, TT_F32);
 	x = tally_norm(&t, batch * rows, d, TT_F32);

@@ -251,10 +251,10 @@ static int call_end(struct model *m, int rc)
 	return rc;
 }
 
-/* [n,C,H,W]; a single picture is used where it lies. */
-static tt_tensor *pixels_tensor(struct model *m, const struct pixels *const *pictures, int n, struct error *err)
+/* n times [1,C,H,W], used where they lie. The caller frees the list. */
+static tt_tensor **each_picture(struct model *m, const struct pixels *const *pictures, int n, struct error *err)
 {
-	tt_tensor **each = xcalloc((size_t)n, sizeof *each), *all;
+	tt_tensor **each = xcalloc((size_t)n, sizeof *each);
 
 	for (int i = 0; i < n; i++) {
 		const struct pixels *x = pictures[i];
@@ -265,24 +265,21 @@ static tt_tensor *pixels_tensor(struct model *m, const struct pixels *const *pic
 		}
 		each[i] = tt_borrow(m->work, x->data, TT_F32, TT_SHAPE(1, x->channels, x->height, x->width));
 	}
-	all = n == 1 ? each[0] : tt_cat(m->work, each, n, 0);
-	free(each);
-	if (!all)
-		model_check(m, "pictures", err);
-	return all;
+	return each;
 }
 
 static int embed_images(struct model *m, const struct pixels *const *pictures, int n, float *out, const struct model_control *control,
 			struct error *err)
 {
-	tt_tensor *pixels;
+	tt_tensor **each;
+	int rc;
 
 	if (call_begin(m, m->ops->embed_images, "embed pictures", control, err) < 0)
 		return -1;
-	if (n <= 0)
-		return call_end(m, 0);
-	pixels = pixels_tensor(m, pictures, n, err);
-	return call_end(m, pixels ? m->ops->embed_images(m, pixels, out, err) : -1);
+	each = n > 0 ? each_picture(m, pictures, n, err) : NULL;
+	rc = n > 0 && !each ? -1 : n > 0 ? m->ops->embed_images(m, each, n, out, err) : 0;
+	free(each);
+	return call_end(m, rc);
 }
 
 static int embed_texts(struct model *m, const char *const *texts, int n, float *out, const struct model_control *control, struct error *err)
@@ -300,14 +297,20 @@ static float logit_scale(const struct model *m)
 static int caption(struct model *m, const struct pixels *const *pictures, int n, const struct caption_options *options, struct caption *out,
 		   const struct model_control *control, struct error *err)
 {
-	tt_tensor *pixels;
+	tt_tensor **each, *pixels;
 
 	if (call_begin(m, m->ops->caption, "caption pictures", control, err) < 0)
 		return -1;
 	if (n <= 0)
 		return call_end(m, 0);
-	pixels = pixels_tensor(m, pictures, n, err);
-	return call_end(m, pixels ? m->ops->caption(m, pixels, options, out, err) : -1);
+	each = each_picture(m, pictures, n, err);
+	if (!each)
+		return call_end(m, -1);
+	pixels = n == 1 ? each[0] : tt_cat(m->work, each, n, 0);
+	free(each);
+	if (!pixels)
+		return call_end(m, model_check(m, "pictures", err));
+	return call_end(m, m->ops->caption(m, pixels, options, out, err));
 }
 
 static int classify(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, const struct model_control *control,

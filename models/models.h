@@ -35,7 +35,8 @@ struct model_ops {
 	int (*load)(struct model *m, const struct model_control *control, struct error *err);
 	void (*finish)(struct model *m); /* frees what configure made */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
-	int (*embed_images)(struct model *m, tt_tensor *pixels, float *out, struct error *err); /* pixels [n,3,H,W] fp32 CPU, in m->work */
+	/* pictures: n tensors [k,3,H,W] fp32 CPU, in m->work; a vector each, in order */
+	int (*embed_images)(struct model *m, tt_tensor *const *pictures, int n, float *out, struct error *err);
 	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, struct error *err);
 	float (*logit_scale)(const struct model *m);
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);

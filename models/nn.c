@@ -296,6 +296,11 @@ tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x)
 	return l->packed ? tt_linear_packed(p, x, l->packed, l->b, l->out) : tt_linear(p, x, l->w, l->b);
 }
 
+tt_tensor *nn_linear_add_(tt_pool *p, const struct nn_linear *l, tt_tensor *x, tt_tensor *sum)
+{
+	return l->packed ? tt_add_(p, sum, nn_linear(p, l, x)) : tt_linear_add_(p, sum, x, l->w, l->b);
+}
+
 tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out)
 {
 	return tt_layer_norm(p, x, n->w, n->b, n->eps, out);

@@ -93,6 +93,7 @@ struct nn_norm nn_norm_open(struct nn_source *s, const char *prefix, int64_t d, 
 void nn_pack(tt_pool *pool, struct nn_linear *l);
 
 tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x);                /* [...,in] -> [...,out] */
+tt_tensor *nn_linear_add_(tt_pool *p, const struct nn_linear *l, tt_tensor *x, tt_tensor *sum); /* sum + that, over sum; see tt_linear_add_ */
 tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out); /* [...,d] */
 /* [B,L,H*D] -> [B,H,L,D], a view */
 tt_tensor *nn_heads(tt_pool *p, tt_tensor *x, int heads);

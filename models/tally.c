@@ -202,6 +202,19 @@ int64_t tally_linear(struct tally *t, int64_t rows, int64_t in, int64_t out)
 	return y;
 }
 
+/* On a CPU in fp32 the product goes straight into the sum. */
+void tally_linear_add(struct tally *t, int64_t rows, int64_t in, int64_t out)
+{
+	int64_t start = tally_here(t);
+
+	if (on_cpu(t) && t->product == TT_F32)
+		return;
+	tally_linear(t, rows, in, out);
+	if (t->product != t->compute)
+		tally_add_over(t, rows * out);
+	tally_keep(t, start, 0);
+}
+
 /* The 1x1 convolution behind it wants its input laid out anew, and so is its output. */
 int64_t tally_linear_packed(struct tally *t, int64_t rows, int64_t in, int64_t out)
 {
@@ -264,15 +277,15 @@ int64_t tally_matmul(struct tally *t, int64_t batch, int64_t rows, int64_t depth
 	return y;
 }
 
-/* attention_lean of torch_layers.cpp: the scores of a few heads per share of the batch. bf16 products copy what they read. */
+/* attention_lean of torch_layers.cpp: each thread has room for the scores of a few heads. bf16 products copy what they read. */
 static void attend_lean(struct tally *t, const struct tally_attention *a)
 {
 	const int64_t scores_max = (int64_t)8 << 20, small = (int64_t)1 << 16;
-	int64_t start = tally_here(t), size = tally_size(t->product), scores = a->rows * a->keys;
-	int64_t group = scores_max / (scores * size > 0 ? scores * size : 1);
-	int64_t shares = scores <= small ? least(t->threads, a->batch) : 1;
+	int64_t start = tally_here(t), scores = a->rows * a->keys, bytes = scores * tally_size(t->product);
+	int64_t unit = scores <= small ? a->heads : 1, units = a->batch * a->heads / unit, shares = least(t->threads, units);
+	int64_t group = least(a->heads, (units + shares - 1) / shares * unit), fits = scores_max / (bytes > 0 ? bytes : 1);
 
-	group = least(a->heads, group < 1 ? 1 : group);
+	group = least(group, fits < 1 ? 1 : fits);
 	tally_hold(t, shares * group * scores, t->product);
 	tally_hold(t, shares * group * a->rows * a->depth, t->product);
 	if (t->product == TT_BF16)

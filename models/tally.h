@@ -68,6 +68,8 @@ int64_t tally_pixels_in(struct tally *t, int64_t n, int64_t height, int64_t widt
 /* [rows,in] to [rows,out] in `compute`; packed: a weight laid out by tt_pack_linear. */
 int64_t tally_linear(struct tally *t, int64_t rows, int64_t in, int64_t out);
 int64_t tally_linear_packed(struct tally *t, int64_t rows, int64_t in, int64_t out);
+/* tt_linear_add_ into an fp32 sum: nothing new is held when it is done. */
+void tally_linear_add(struct tally *t, int64_t rows, int64_t in, int64_t out);
 /* [rows,d] fp32, or `compute` on its way into another, to dtype */
 int64_t tally_norm(struct tally *t, int64_t rows, int64_t d, enum tt_dtype dtype);
 /* fp32 x + `compute` y of count values, a new tensor. */

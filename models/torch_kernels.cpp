@@ -1,5 +1,6 @@
-/* torch_kernels.cpp - three loops for inference on a CPU that libtorch runs in several passes or slowly in bf16: layer norm, the scaled, biased softmax of
- * attention and the gelu family. Values are computed in fp32 whatever the tensors hold. Each loop is compiled twice, for AVX2 with FMA and for any CPU.
+/* torch_kernels.cpp - loops for inference on a CPU that libtorch runs in several passes or slowly in bf16: layer norm, the scaled, biased softmax of
+ * attention, the gelu family and the sum of a residual branch. Values are computed in fp32 whatever the tensors hold. Each loop is compiled for AVX-512, for
+ * AVX2 with FMA and for any CPU.
  */
 #include "models/torch_private.h"
 
@@ -13,12 +14,42 @@ namespace
 
 #define INLINE inline __attribute__((always_inline))
 #if defined(__x86_64__)
-#define WIDE     __attribute__((target("avx2,fma")))
-#define HAS_WIDE (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define WIDE __attribute__((target("avx2,fma")))
+#if defined(__clang__)
+#define WIDEST __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#else
+#define WIDEST __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
+#endif
+#define HAS_WIDE   (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#define HAS_WIDEST (HAS_WIDE && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
 #else
 #define WIDE
-#define HAS_WIDE false
+#define WIDEST
+#define HAS_WIDE   false
+#define HAS_WIDEST false
 #endif
+
+/* A loop is a struct with a static run(arguments…), always inlined, so that it is compiled here for each kind of CPU. */
+template <typename Loop, typename... Args> void run_any(Args... args)
+{
+	Loop::run(args...);
+}
+
+template <typename Loop, typename... Args> WIDE void run_wide(Args... args)
+{
+	Loop::run(args...);
+}
+
+template <typename Loop, typename... Args> WIDEST void run_widest(Args... args)
+{
+	Loop::run(args...);
+}
+
+template <typename Loop, typename... Args> void run_loop(Args... args)
+{
+	static const auto best = HAS_WIDEST ? run_widest<Loop, Args...> : HAS_WIDE ? run_wide<Loop, Args...> : run_any<Loop, Args...>;
+	best(args...);
+}
 
 constexpr int64_t grain = 16384; /* values per task */
 
@@ -102,116 +133,100 @@ struct tanh_gelu {
 	}
 };
 
-template <typename F, typename T> INLINE void map_body(T *x, int64_t n)
-{
+template <typename F, typename T> struct map_loop {
+	static INLINE void run(T *x, int64_t n)
+	{
 #pragma omp simd
-	for (int64_t i = 0; i < n; i++)
-		narrow(F::of(widen(x[i])), x[i]);
-}
-
-template <typename F, typename T> void map_any(T *x, int64_t n)
-{
-	map_body<F>(x, n);
-}
-
-template <typename F, typename T> WIDE void map_wide(T *x, int64_t n)
-{
-	map_body<F>(x, n);
-}
+		for (int64_t i = 0; i < n; i++)
+			narrow(F::of(widen(x[i])), x[i]);
+	}
+};
 
 template <typename F, typename T> void map_over(at::Tensor &x)
 {
 	T *data = static_cast<T *>(x.data_ptr());
-	auto loop = HAS_WIDE ? map_wide<F, T> : map_any<F, T>;
-	at::parallel_for(0, x.numel(), grain, [&](int64_t from, int64_t to) { loop(data + from, to - from); });
+	at::parallel_for(0, x.numel(), grain, [&](int64_t from, int64_t to) { run_loop<map_loop<F, T>>(data + from, to - from); });
 }
+
+/* ---- sums ---------------------------------------------------------------------------------------------------------------------------------- */
+
+template <typename T> struct add_loop {
+	static INLINE void run(float *x, const T *y, const T *b, int64_t rows, int64_t d)
+	{
+		for (int64_t r = 0; r < rows; r++, x += d, y += d) {
+#pragma omp simd
+			for (int64_t i = 0; i < d; i++)
+				x[i] += widen(y[i]) + widen(b[i]);
+		}
+	}
+};
 
 /* ---- layer norm ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* One row, already in fp32 in wide[]; the sums run over the differences from the mean, so a large mean costs no digits. */
-template <typename In, typename Out>
-INLINE void norm_body(const In *x, Out *y, float *wide, const float *w, const float *b, int64_t rows, int64_t d, float eps)
-{
-	for (int64_t r = 0; r < rows; r++, x += d, y += d) {
-		float sum = 0, square = 0;
+/* wide[] takes a row in fp32; the sums run over the differences from the mean, so a large mean costs no digits. */
+template <typename In, typename Out> struct norm_loop {
+	static INLINE void run(const In *x, Out *y, float *wide, const float *w, const float *b, int64_t rows, int64_t d, float eps)
+	{
+		for (int64_t r = 0; r < rows; r++, x += d, y += d) {
+			float sum = 0, square = 0;
 #pragma omp simd reduction(+ : sum)
-		for (int64_t i = 0; i < d; i++) {
-			wide[i] = widen(x[i]);
-			sum += wide[i];
-		}
-		float mean = sum / static_cast<float>(d);
+			for (int64_t i = 0; i < d; i++) {
+				wide[i] = widen(x[i]);
+				sum += wide[i];
+			}
+			float mean = sum / static_cast<float>(d);
 #pragma omp simd reduction(+ : square)
-		for (int64_t i = 0; i < d; i++)
-			square += (wide[i] - mean) * (wide[i] - mean);
-		float factor = 1.0f / std::sqrt(square / static_cast<float>(d) + eps);
+			for (int64_t i = 0; i < d; i++)
+				square += (wide[i] - mean) * (wide[i] - mean);
+			float factor = 1.0f / std::sqrt(square / static_cast<float>(d) + eps);
 #pragma omp simd
-		for (int64_t i = 0; i < d; i++)
-			narrow((wide[i] - mean) * factor * w[i] + b[i], y[i]);
+			for (int64_t i = 0; i < d; i++)
+				narrow((wide[i] - mean) * factor * w[i] + b[i], y[i]);
+		}
 	}
-}
-
-template <typename In, typename Out>
-void norm_any(const In *x, Out *y, float *wide, const float *w, const float *b, int64_t rows, int64_t d, float eps)
-{
-	norm_body(x, y, wide, w, b, rows, d, eps);
-}
-
-template <typename In, typename Out>
-WIDE void norm_wide(const In *x, Out *y, float *wide, const float *w, const float *b, int64_t rows, int64_t d, float eps)
-{
-	norm_body(x, y, wide, w, b, rows, d, eps);
-}
+};
 
 template <typename In, typename Out> void norm_over(const at::Tensor &x, at::Tensor &y, const float *w, const float *b, double eps)
 {
 	const int64_t d = x.size(-1), rows = x.numel() / d;
 	const In *in = static_cast<const In *>(x.data_ptr());
 	Out *out = static_cast<Out *>(y.data_ptr());
-	auto loop = HAS_WIDE ? norm_wide<In, Out> : norm_any<In, Out>;
 	at::parallel_for(0, rows, std::max<int64_t>(1, grain / d), [&](int64_t from, int64_t to) {
 		std::vector<float> wide(static_cast<size_t>(d));
-		loop(in + from * d, out + from * d, wide.data(), w, b, to - from, d, static_cast<float>(eps));
+		run_loop<norm_loop<In, Out>>(in + from * d, out + from * d, wide.data(), w, b, to - from, d, static_cast<float>(eps));
 	});
 }
 
 /* ---- softmax ------------------------------------------------------------------------------------------------------------------------------- */
 
 /* One row of scores in place: softmax(scale * x + bias) over the first `seen` of n keys; the others get 0. */
-template <typename T, typename Bias> INLINE void softmax_body(T *x, float *wide, const Bias *bias, float scale, int64_t seen, int64_t n)
-{
-	float top = -INFINITY, sum = 0;
-	for (int64_t i = 0; i < seen; i++)
-		wide[i] = widen(x[i]) * scale;
-	if (bias) {
+template <typename T, typename Bias> struct softmax_loop {
+	static INLINE void run(T *x, float *wide, const Bias *bias, float scale, int64_t seen, int64_t n)
+	{
+		float top = -INFINITY, sum = 0;
+		for (int64_t i = 0; i < seen; i++)
+			wide[i] = widen(x[i]) * scale;
+		if (bias) {
+#pragma omp simd
+			for (int64_t i = 0; i < seen; i++)
+				wide[i] += widen(bias[i]);
+		}
+#pragma omp simd reduction(max : top)
+		for (int64_t i = 0; i < seen; i++)
+			top = wide[i] > top ? wide[i] : top;
+#pragma omp simd reduction(+ : sum)
+		for (int64_t i = 0; i < seen; i++) {
+			wide[i] = exp_fast(wide[i] - top);
+			sum += wide[i];
+		}
+		float factor = 1.0f / sum;
 #pragma omp simd
 		for (int64_t i = 0; i < seen; i++)
-			wide[i] += widen(bias[i]);
+			narrow(wide[i] * factor, x[i]);
+		for (int64_t i = seen; i < n; i++)
+			narrow(0.0f, x[i]);
 	}
-#pragma omp simd reduction(max : top)
-	for (int64_t i = 0; i < seen; i++)
-		top = wide[i] > top ? wide[i] : top;
-#pragma omp simd reduction(+ : sum)
-	for (int64_t i = 0; i < seen; i++) {
-		wide[i] = exp_fast(wide[i] - top);
-		sum += wide[i];
-	}
-	float factor = 1.0f / sum;
-#pragma omp simd
-	for (int64_t i = 0; i < seen; i++)
-		narrow(wide[i] * factor, x[i]);
-	for (int64_t i = seen; i < n; i++)
-		narrow(0.0f, x[i]);
-}
-
-template <typename T, typename Bias> void softmax_any(T *x, float *wide, const Bias *bias, float scale, int64_t seen, int64_t n)
-{
-	softmax_body(x, wide, bias, scale, seen, n);
-}
-
-template <typename T, typename Bias> WIDE void softmax_wide(T *x, float *wide, const Bias *bias, float scale, int64_t seen, int64_t n)
-{
-	softmax_body(x, wide, bias, scale, seen, n);
-}
+};
 
 template <typename T, typename Bias> void softmax_over(at::Tensor &scores, double scale, const at::Tensor &bias, bool causal)
 {
@@ -219,13 +234,12 @@ template <typename T, typename Bias> void softmax_over(at::Tensor &scores, doubl
 	T *data = static_cast<T *>(scores.data_ptr());
 	const Bias *base = bias.defined() ? static_cast<const Bias *>(bias.data_ptr()) : nullptr;
 	const int64_t by_head = base ? bias.stride(0) : 0, by_row = base ? bias.stride(1) : 0;
-	auto loop = HAS_WIDE ? softmax_wide<T, Bias> : softmax_any<T, Bias>;
 	at::parallel_for(0, scores.size(0) * rows, std::max<int64_t>(1, grain / n), [&](int64_t from, int64_t to) {
 		std::vector<float> wide(static_cast<size_t>(n));
 		for (int64_t i = from; i < to; i++) {
 			const int64_t row = i % rows, seen = causal ? std::max<int64_t>(0, row + n - rows + 1) : n;
-			loop(data + i * n, wide.data(), base ? base + i / rows * by_head + row * by_row : nullptr, static_cast<float>(scale),
-			     std::min(seen, n), n);
+			run_loop<softmax_loop<T, Bias>>(data + i * n, wide.data(), base ? base + i / rows * by_head + row * by_row : nullptr,
+							static_cast<float>(scale), std::min(seen, n), n);
 		}
 	});
 }
@@ -249,6 +263,19 @@ bool kernel_activate(at::Tensor &x, enum tt_activation kind)
 		wide ? map_over<quick_gelu, float>(x) : map_over<quick_gelu, bf16>(x);
 	else
 		wide ? map_over<tanh_gelu, float>(x) : map_over<tanh_gelu, bf16>(x);
+	return true;
+}
+
+bool kernel_add_rows(at::Tensor &x, const at::Tensor &y, const at::Tensor &b)
+{
+	bool fits = plain_cpu(x) && x.scalar_type() == at::kFloat && y.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16;
+	if (!fits || !x.is_contiguous() || !y.is_contiguous() || !b.is_contiguous() || x.numel() == 0)
+		return false;
+	const int64_t d = x.size(-1);
+	float *sum = x.data_ptr<float>();
+	const bf16 *in = static_cast<const bf16 *>(y.data_ptr()), *offset = static_cast<const bf16 *>(b.data_ptr());
+	at::parallel_for(0, x.numel() / d, std::max<int64_t>(1, grain / d),
+			 [&](int64_t from, int64_t to) { run_loop<add_loop<bf16>>(sum + from * d, in + from * d, offset, to - from, d); });
 	return true;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <omp.h>
 
 using namespace shim;
@@ -22,6 +23,16 @@ at::Tensor bias_or_none(const tt_tensor *b, const at::Tensor &x)
 	return b ? same_kind(b->value, x) : at::Tensor();
 }
 
+/* OpenBLAS on threads of its own keeps them spinning for a while after each product, on the CPUs that our threads want then. So products are shared out here
+ * and it computes on the calling thread, where this file has threads: built without OpenMP its loops have one. */
+bool blas_single = false;
+
+#ifdef _OPENMP
+constexpr bool has_threads = true;
+#else
+constexpr bool has_threads = false;
+#endif
+
 /* [..., in] -> [..., out] of the same leading shape */
 at::Tensor unflatten(const at::Tensor &rows, const at::Tensor &x, int64_t out)
 {
@@ -32,25 +43,140 @@ at::Tensor unflatten(const at::Tensor &rows, const at::Tensor &x, int64_t out)
 	return rows.view(shape);
 }
 
-/* Always as one product over all rows: at::linear's own choice for more than two dims copies the weight or loops. */
-at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
+/* How a product of [rows, in] with [out, in] is shared out to threads that each compute a block of it alone: blocks_of_rows * blocks_of_columns of them.
+ * Whoever computes a block lays out its rows of x and of w anew, so the shape is the one with the least of that. */
+struct sharing {
+	int64_t by_rows = 1, by_columns = 1;
+};
+
+sharing share_out(int64_t rows, int64_t in, int64_t out)
+{
+	constexpr int64_t worthwhile = int64_t{1} << 21; /* multiplications per thread; waking one costs as much as some 10^6 */
+	const int64_t threads = std::min<int64_t>(at::get_num_threads(), rows * in * out / worthwhile);
+	sharing best;
+	for (int64_t down = 1, least = INT64_MAX; down <= threads; down++) {
+		if (threads % down != 0 || down * out + threads / down * rows >= least)
+			continue;
+		best = {down, threads / down};
+		least = down * out + threads / down * rows;
+	}
+	return best;
+}
+
+/* Calls block(first row, end, first column, end) on many threads; edges lie where kernels like them. */
+template <typename Block> void for_blocks(int64_t rows, int64_t in, int64_t out, const Block &block)
+{
+	constexpr int64_t step = 16;
+	const sharing s = share_out(rows, in, out);
+	auto edge = [](int64_t i, int64_t n, int64_t length) { return i == n ? length : length * i / n / step * step; };
+	at::parallel_for(0, s.by_rows * s.by_columns, 1, [&](int64_t from, int64_t to) {
+		c10::InferenceMode inference;
+		for (int64_t i = from; i < to; i++) {
+			const int64_t r = i / s.by_columns, c = i % s.by_columns;
+			block(edge(r, s.by_rows, rows), edge(r + 1, s.by_rows, rows), edge(c, s.by_columns, out), edge(c + 1, s.by_columns, out));
+		}
+	});
+}
+
+/* Of a product that is shared out here instead of by the BLAS. */
+bool shares_out(const tt_pool *p, const at::Tensor &rows)
+{
+	return !p->training() && blas_single && rows.is_cpu() && rows.scalar_type() == at::kFloat && rows.numel() > 0;
+}
+
+at::Tensor product(const tt_pool *p, const at::Tensor &rows, const at::Tensor &w, const tt_tensor *b)
+{
+	at::Tensor matrix = same_kind(w, rows).t(), bias = bias_or_none(b, rows);
+	if (!shares_out(p, rows))
+		return b ? at::addmm(bias, rows, matrix) : at::mm(rows, matrix);
+	at::Tensor y = at::empty({rows.size(0), w.size(0)}, rows.options());
+	for_blocks(rows.size(0), rows.size(1), w.size(0), [&](int64_t top, int64_t bottom, int64_t left, int64_t right) {
+		at::Tensor out = y.slice(0, top, bottom).slice(1, left, right), x = rows.slice(0, top, bottom), m = matrix.slice(1, left, right);
+		if (b)
+			at::addmm_out(out, bias.slice(0, left, right), x, m);
+		else
+			at::mm_out(out, x, m);
+	});
+	return y;
+}
+
+/* sum += rows w^T + b, in place. */
+void product_over(at::Tensor &sum, const at::Tensor &rows, const at::Tensor &w, const at::Tensor &bias)
+{
+	at::Tensor matrix = same_kind(w, rows).t();
+	for_blocks(rows.size(0), rows.size(1), w.size(0), [&](int64_t top, int64_t bottom, int64_t left, int64_t right) {
+		at::Tensor part = sum.slice(0, top, bottom).slice(1, left, right);
+		part.addmm_(rows.slice(0, top, bottom), matrix.slice(1, left, right));
+		if (bias.defined())
+			part.add_(bias.slice(0, left, right));
+	});
+}
+
+void check_linear(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
 {
 	need_computable(x);
 	need(w.dim() == 2 && x.dim() > 0 && x.size(-1) == w.size(1), "x ", x.sizes(), " and weight ", w.sizes(), " do not fit");
 	need(!b || (b->value.dim() == 1 && b->value.size(0) == w.size(0)), "the bias must have ", w.size(0), " values");
-	at::Tensor rows = x.dim() == 2 ? x : x.reshape({-1, w.size(1)});
-	at::Tensor matrix = same_kind(w, x).t();
-	at::Tensor y = b ? at::addmm(same_kind(b->value, x), rows, matrix) : at::mm(rows, matrix);
-	return unflatten(y, x, w.size(0));
+}
+
+at::Tensor rows_of(const at::Tensor &x)
+{
+	return x.dim() == 2 ? x : x.reshape({-1, x.size(-1)});
+}
+
+/* Always as one product over all rows: at::linear's own choice for more than two dims copies the weight or loops. */
+at::Tensor linear(const tt_pool *p, const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
+{
+	check_linear(x, w, b);
+	return unflatten(product(p, rows_of(x), w, b), x, w.size(0));
+}
+
+/* sum + (x w^T + b) into sum */
+void linear_over(const tt_pool *p, at::Tensor &sum, const at::Tensor &x, const at::Tensor &w, const tt_tensor *b)
+{
+	at::Tensor rows = rows_of(x), whole = sum.view({-1, sum.size(-1)});
+	if (sum.scalar_type() == at::kFloat && shares_out(p, rows)) {
+		product_over(whole, rows, w, bias_or_none(b, sum));
+		return;
+	}
+	at::Tensor y = product(p, rows, w, nullptr);
+	if (!b || !kernel_add_rows(whole, y, b->value))
+		whole.add_(b ? y.add_(same_kind(b->value, y)) : y);
 }
 
 } // namespace
+
+void shim::blas_make_single()
+{
+	constexpr int on_own_threads = 1;
+	auto kind = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_parallel"));
+	auto set_threads = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
+	if (!has_threads || !kind || !set_threads || kind() != on_own_threads)
+		return;
+	set_threads(1);
+	blas_single = true;
+}
 
 tt_tensor *tt_linear(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b)
 {
 	if (mixes(p, x))
 		return mixed_linear(p, x, w, b);
-	return run(p, "linear", {x, w}, [&] { return linear(x->value, w->value, b); });
+	return run(p, "linear", {x, w}, [&] { return linear(p, x->value, w->value, b); });
+}
+
+tt_tensor *tt_linear_add_(tt_pool *p, tt_tensor *sum, tt_tensor *x, tt_tensor *w, tt_tensor *b)
+{
+	if (!ready(p, "linear_add", {sum, x, w}) || mixes(p, x) || p->training() || !may_overwrite(p, sum) || !sum->value.is_contiguous())
+		return tt_add_(p, sum, tt_linear(p, x, w, b));
+	return run_plain<tt_tensor *>(p, "linear_add", {sum, x, w}, nullptr, [&] {
+		check_linear(x->value, w->value, b);
+		const at::Tensor &y = sum->value, &in = x->value;
+		bool fits =
+			y.dim() == in.dim() && y.size(-1) == w->value.size(0) && y.sizes().slice(0, y.dim() - 1) == in.sizes().slice(0, y.dim() - 1);
+		need(fits, "the sum ", y.sizes(), " does not fit x ", in.sizes(), " and weight ", w->value.sizes());
+		linear_over(p, sum->value, in, w->value, b);
+		return sum;
+	});
 }
 
 /* oneDNN lays out the weights of a convolution ahead of time, but (in 1.13) not those of a product; so the product is written as a 1x1 convolution. */
@@ -78,7 +204,7 @@ tt_tensor *tt_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tens
 	return run(p, "linear_packed", {x, packed}, [&] {
 		const at::Tensor &w = packed->value, &v = x->value;
 		if (!w.is_mkldnn())
-			return linear(v, w, b);
+			return linear(p, v, w, b);
 		int64_t in = w.size(1);
 		need(w.size(0) == out, "the weight was packed for ", w.size(0), " outputs, not ", out);
 		need(v.dim() > 0 && v.size(-1) == in && v.numel() > 0, "x ", v.sizes(), " and weight [", out, ", ", in, "] do not fit");
@@ -256,15 +382,16 @@ void attend_heads(const attention_in &a, const at::Tensor &bias, const attention
 	}
 }
 
-/* On a CPU, for inference: the scores of one picture at a time, a few heads where it has many tokens, straight into [B,Lq,H,D]. Small pictures are shared
- * out, one thread each: splitting such a product costs more than it gains. */
+/* On a CPU, for inference: the scores of one picture at a time, a few heads where it has many tokens, straight into [B,Lq,H,D]. Pictures are shared out,
+ * and where they are large heads, one thread each: splitting such a product costs more than it gains. */
 at::Tensor attention_lean(const attention_in &a)
 {
 	constexpr int64_t scores_max = int64_t{8} << 20 /* bytes */, small = int64_t{1} << 16 /* scores of a head */;
 	const int64_t batch = a.q.size(0), heads = a.q.size(1), rows = a.q.size(2), keys = a.k.size(2);
 	const int64_t each = std::max<int64_t>(1, rows * keys * static_cast<int64_t>(a.q.element_size()));
-	const int64_t group = std::min(heads, std::max<int64_t>(1, scores_max / each));
-	const int64_t shares = rows * keys <= small ? std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), batch)) : 1;
+	const int64_t unit = rows * keys <= small ? heads : 1, units = batch * heads / unit;
+	const int64_t shares = std::max<int64_t>(1, std::min<int64_t>(at::get_num_threads(), units));
+	const int64_t group = std::min({heads, (units + shares - 1) / shares * unit, std::max<int64_t>(1, scores_max / each)});
 	at::Tensor bias = a.bias;
 	if (bias.defined() && ((bias.scalar_type() != at::kFloat && bias.scalar_type() != at::kBFloat16) || bias.stride(3) != 1))
 		bias = bias.to(at::kFloat).contiguous();
@@ -276,7 +403,7 @@ at::Tensor attention_lean(const attention_in &a)
 		if (omp_in_parallel())
 			omp_set_num_threads(1); /* for this region only: oneDNN divides its work by this number */
 		for (int64_t i = from; i < to; i++)
-			attend_heads(a, bias, {scores[i], mixed[i]}, out, batch * i / shares * heads, batch * (i + 1) / shares * heads);
+			attend_heads(a, bias, {scores[i], mixed[i]}, out, units * i / shares * unit, units * (i + 1) / shares * unit);
 	});
 	return out;
 }
@@ -328,13 +455,13 @@ namespace
 {
 
 /* Kernels that touch without overlap are one product over all patches: no weight to lay out anew each time. */
-at::Tensor patch_conv(const at::Tensor &x, const at::Tensor &w, const tt_tensor *b, int64_t side)
+at::Tensor patch_conv(const tt_pool *p, const at::Tensor &x, const at::Tensor &w, const tt_tensor *b, int64_t side)
 {
 	const int64_t down = x.size(2) / side, across = x.size(3) / side;
 	at::Tensor whole = x.narrow(2, 0, down * side).narrow(3, 0, across * side);
 	at::Tensor patches = whole.reshape({x.size(0), x.size(1), down, side, across, side}).permute({0, 2, 4, 1, 3, 5});
 	at::Tensor rows = patches.reshape({x.size(0), down * across, x.size(1) * side * side});
-	at::Tensor y = linear(rows, w.reshape({w.size(0), -1}), b);
+	at::Tensor y = linear(p, rows, w.reshape({w.size(0), -1}), b);
 	return y.view({x.size(0), down, across, w.size(0)}).permute({0, 3, 1, 2});
 }
 
@@ -358,7 +485,7 @@ tt_tensor *tt_conv2d(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, int s
 		need(v.size(2) + 2 * padding >= k.size(2) && v.size(3) + 2 * padding >= k.size(3), "x ", v.sizes(), " is smaller than the kernel ",
 		     k.sizes());
 		if (padding == 0 && stride == k.size(2) && stride == k.size(3))
-			return patch_conv(v, k, b, stride);
+			return patch_conv(p, v, k, b, stride);
 		if (p->training() && !b && v.is_cpu())
 			return conv2d_trained(v, same_kind(k, v), stride, padding);
 		return at::conv2d(p->training() ? v : channels_last(v), same_kind(k, v), bias_or_none(b, v), {stride, stride}, {padding, padding},

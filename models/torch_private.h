@@ -130,9 +130,13 @@ tt_tensor *mixed_matmul(tt_pool *p, tt_tensor *a, tt_tensor *b);
 /* torch_conv.cpp: conv2d whose weight gradient needs no barriers; for training pools on a CPU. */
 at::Tensor conv2d_trained(const at::Tensor &x, const at::Tensor &w, int64_t stride, int64_t padding);
 
-/* torch_kernels.cpp; CPU, inference. The first two return false when they do not serve these tensors. */
+/* torch_layers.cpp: makes the BLAS compute on the calling thread where it would bring threads of its own. */
+void blas_make_single();
+
+/* torch_kernels.cpp; CPU, inference. Those that return bool return false when they do not serve these tensors. */
 bool kernel_activate(at::Tensor &x, enum tt_activation kind);                                                     /* in place */
 bool kernel_layer_norm(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, double eps, at::Tensor &y); /* y contiguous, as x */
+bool kernel_add_rows(at::Tensor &x, const at::Tensor &y, const at::Tensor &b); /* x [n,d] fp32 += y [n,d] + b [d], bf16 */
 /* scores [H,Lq,Lk] contiguous, fp32 or bf16, become softmax(scores * scale + bias); bias undefined or [H,Lq,Lk], last stride 1, fp32 or bf16. causal hides
  * what is above the diagonal that ends at the last row and key. */
 void kernel_softmax(at::Tensor &scores, double scale, const at::Tensor &bias, bool causal);

@@ -124,6 +124,7 @@ int tt_start(int threads, char *message, size_t size)
 {
 	try {
 		memory_install();
+		blas_make_single();
 		at::set_num_threads(threads > 0 ? threads : runtime_cpus());
 		at::globalContext().setFlushDenormal(true);
 		at::empty({1}, at::kFloat).fill_(1.0);

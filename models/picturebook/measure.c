@@ -63,7 +63,7 @@ static int embed_pictures(struct model *m, const struct scene *scenes, int n, fl
 	for (int i = 0; i < n; i += BATCH) {
 		int here = n - i < BATCH ? n - i : BATCH;
 		tt_tensor *pixels = prepare(m, scenes + i, here, err);
-		if (!pixels || m->ops->embed_images(m, pixels, out + (size_t)i * (size_t)width, err) < 0)
+		if (!pixels || m->ops->embed_images(m, &pixels, 1, out + (size_t)i * (size_t)width, err) < 0)
 			return -1;
 	}
 	return 0;

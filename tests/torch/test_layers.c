@@ -78,6 +78,12 @@ static void linear_case(enum tt_dtype dtype, int rows, int in, int out, bool wit
 	tt_tensor *cube = tt_expand(p, tt_reshape(p, tx, TT_SHAPE(1, rows, in)), TT_SHAPE(1, rows, in));
 	assert_int_equal(tt_ndim(tt_linear(p, cube, tw, tb)), 3);
 	near_check(p, "linear 3d", tt_linear_packed(p, cube, packed, tb, out), y, (size_t)(rows * out), tolerance);
+	tt_tensor *sum = tt_cast(p, tt_from_f32(p, y, TT_SHAPE(rows, out)), TT_F32);
+	for (int64_t i = 0; i < rows * out; i++)
+		y[i] *= 2;
+	tt_tensor *added = tt_linear_add_(p, sum, tx, tw, tb);
+	assert_ptr_equal(added, sum);
+	near_check(p, "linear_add", added, y, (size_t)(rows * out), tolerance);
 	free(x), free(w), free(b), free(y);
 }
 
@@ -91,6 +97,10 @@ static void linear_and_packed_agree(void **state)
 		linear_case(d, 5, 48, 33, false);
 		linear_case(d, 5, 31, 17, true);
 		linear_case(d, 40, 64, 128, true);
+		/* large enough to be shared out, by columns and by rows */
+		linear_case(d, 67, 300, 700, true);
+		linear_case(d, 601, 130, 90, true);
+		linear_case(d, 601, 130, 90, false);
 	}
 }
 
@@ -124,6 +134,9 @@ static void wrong_shapes_are_named(void **state)
 	tt_reset(p);
 	assert_null(tt_linear_packed(p, w, tt_pack_linear(p, w), NULL, 6));
 	assert_non_null(strstr(tt_message(p), "packed for 5 outputs, not 6"));
+	tt_reset(p);
+	assert_null(tt_linear_add_(p, tt_full(p, 1, TT_F32, TT_CPU, TT_SHAPE(3, 5)), w, w, NULL));
+	assert_non_null(strstr(tt_message(p), "the sum [3, 5] does not fit"));
 	tt_reset(p);
 	assert_null(tt_attention(p, x, x, x, 1, NULL, false, NULL));
 	tt_reset(p);

@@ -133,6 +133,9 @@ static void test_background_keeps_its_order(void **state)
 		assert_int_equal(bench.order[EV_SCORES][i], i);
 }
 
+/* A line: a batch of 4, and one more for each loader. */
+enum { FULL_LINE = 4 + 2 };
+
 /* Looks until the loaders have filled the captioner's line and `prepared` pictures in all, and returns how many wait for a loader. */
 static int await_full_line(int prepared)
 {
@@ -144,7 +147,8 @@ static int await_full_line(int prepared)
 		fake_look(&seen);
 		if (now() > begin + 20)
 			fail_msg("%d are ready, %d were prepared", status.lane[MODEL_CAPTION].queued, seen.prepares);
-	} while (status.lane[MODEL_CAPTION].queued != 8 || seen.prepares < prepared || status.lane[MODEL_CAPTION].batch + 8 > seen.prepares);
+	} while (status.lane[MODEL_CAPTION].queued != FULL_LINE || seen.prepares < prepared ||
+		 status.lane[MODEL_CAPTION].batch + FULL_LINE > seen.prepares);
 	return status.jobs;
 }
 
@@ -159,7 +163,7 @@ static void test_selected_overtakes_full_lines(void **state)
 	start_with_labels();
 	submit_all(60, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
-	jobs = await_full_line(9);
+	jobs = await_full_line(FULL_LINE + 1);
 	bench_submit(&bench, 60, ENGINE_SELECTED, BOTH);
 	bench_await(&bench, EV_PREVIEW, 1);
 	/* It stands in the line as soon as the last one there was sent back. */
@@ -188,7 +192,7 @@ static void test_selected_does_not_add_to_memory(void **state)
 		bench_await(&bench, EV_PREVIEW, i - 59);
 	}
 	engine_status(bench.engine, &status);
-	assert_in_range(status.lane[MODEL_CAPTION].queued, 1, 2 * 4 + 1);
+	assert_in_range(status.lane[MODEL_CAPTION].queued, 1, FULL_LINE + 1);
 	fake_hold(MODEL_CAPTION, false);
 	bench_await(&bench, EV_RANKING, 80);
 	bench_check_sums(&bench);
