@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { PTY_SECONDS = 20 }; /* the deadline of every wait */
+enum { PTY_SECONDS = 120 }; /* the deadline of every wait: only against hanging, for a busy machine may take its time */
 
 struct pty_options {
 	char *const *argv;

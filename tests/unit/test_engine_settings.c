@@ -158,7 +158,7 @@ static void await_an_end(void)
 	do {
 		bench_take(&bench);
 		engine_status(bench.engine, &status);
-		if (time(NULL) > begin + 20)
+		if (time(NULL) > begin + 120)
 			fail_msg("%d pictures are pending and none ends", status.pending);
 	} while (status.pending && ranked + failed + cancelled == before);
 }
