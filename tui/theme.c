@@ -311,21 +311,6 @@ void theme_free_list(char **names, int n)
 
 /* ---- use ----------------------------------------------------------------------------------------------------------------------------------- */
 
-attr_t theme_attr(const struct theme *t, enum theme_role role)
-{
-	return t->attr[role];
-}
-
-int theme_pair(const struct theme *t, enum theme_role role)
-{
-	return t->pair[role];
-}
-
-int theme_background(const struct theme *t, enum theme_role role)
-{
-	return t->background[role];
-}
-
 void theme_set(const struct theme *t, WINDOW *w, enum theme_role role)
 {
 	int pair = t->over ? t->pair_over[role] : t->pair[role];

@@ -70,13 +70,9 @@ const char *theme_name(const struct theme *t);
 int theme_list(char ***names);
 void theme_free_list(char **names, int n);
 
-attr_t theme_attr(const struct theme *t, enum theme_role role);
-int theme_pair(const struct theme *t, enum theme_role role); /* extended pair number; 0 without colour */
 /* Sets the window's attributes and pair for what is written next. */
 void theme_set(const struct theme *t, WINDOW *w, enum theme_role role);
 /* While on, roles without a background of their own stand on the overlay's. */
 void theme_over(struct theme *t, bool on);
-/* The role's background as 0xRRGGBB for blending a picture, or -1 (default). */
-int theme_background(const struct theme *t, enum theme_role role);
 
 #endif

@@ -35,6 +35,21 @@ static struct theme *load(const char *text, struct error *err)
 	return t;
 }
 
+/* Pairs are shared: that of the same colours is the same. */
+static void check_role(const struct theme *t, enum theme_role role, attr_t attr, int foreground, int background)
+{
+	int pair = 0, wanted = colour_pair(foreground, background);
+	attr_t now = 0;
+	short low = 0;
+
+	theme_set(t, stdscr, role);
+	wattr_get(stdscr, &now, &low, &pair);
+	assert_int_equal(now & ~A_COLOR, attr);
+	assert_true(wanted > 0);
+	assert_int_equal(pair, wanted);
+	colour_free(wanted);
+}
+
 static void a_theme_is_read(void **state)
 {
 	struct error err;
@@ -42,12 +57,9 @@ static void a_theme_is_read(void **state)
 		load("# comment\n\ntext = #ffffff on #102030\n  title=red bold underline  \nselection = default on bright-blue reverse\r\n", &err);
 
 	assert_non_null(t);
-	assert_int_equal(theme_background(t, ROLE_TEXT), 0x102030);
-	assert_int_equal(theme_background(t, ROLE_TITLE), 0x102030); /* carried over from the text */
-	assert_int_equal(theme_background(t, ROLE_SELECTION), 0x5c5cff);
-	assert_int_equal(theme_attr(t, ROLE_TITLE), A_BOLD | A_UNDERLINE);
-	assert_int_equal(theme_attr(t, ROLE_SELECTION), A_REVERSE);
-	assert_true(theme_pair(t, ROLE_TITLE) > 0);
+	check_role(t, ROLE_TEXT, A_NORMAL, 0xffffff, 0x102030);
+	check_role(t, ROLE_TITLE, A_BOLD | A_UNDERLINE, colour_palette[1], 0x102030); /* the text's background */
+	check_role(t, ROLE_SELECTION, A_REVERSE, -1, colour_palette[12]);
 	theme_free(t);
 }
 
