@@ -220,7 +220,8 @@ tools: $(if $(wildcard models/picturebook/demo.c),$(BUILD)/demo-scenes)
 # ---------------------------------------------------------------- the two commands
 # Packages may only just have been installed, so what needs them runs in a second make that looks again.
 JOBS ?= $(shell nproc)
-SUB = $(MAKE) --no-print-directory -j$(JOBS)
+# Under make -jN its job server is shared; otherwise every CPU is used.
+SUB = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 DEMO_FOLDER := $(BUILD)/demo
 
 deps:
@@ -228,7 +229,7 @@ deps:
 
 demo:
 	@.ci/deps build
-	@$(SUB) all $(DEMO_FOLDER)/.done
+	+@$(SUB) all $(DEMO_FOLDER)/.done
 	$(BUILD)/vramble $(DEMO_FOLDER)
 
 $(DEMO_FOLDER)/.done: $(BUILD)/demo-scenes
@@ -236,7 +237,7 @@ $(DEMO_FOLDER)/.done: $(BUILD)/demo-scenes
 
 check:
 	@.ci/deps check
-	@$(SUB) check-now
+	+@$(SUB) check-now
 
 # Third-party vocabularies for the tokenizers' goldens; those skip without.
 export VRAMBLE_DATA ?= $(patsubst %/clip/vocab.json,%,$(firstword $(wildcard tests/data/clip/vocab.json ../*/data/clip/vocab.json)))
@@ -256,7 +257,7 @@ check-now: tests
 # The reference networks at their real sizes: minutes.
 check-full:
 	@.ci/deps check
-	@$(SUB) check-full-now
+	+@$(SUB) check-full-now
 check-full-now: tests
 	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)"
 
@@ -268,9 +269,9 @@ fuzz: $(FUZZERS)
 # ---------------------------------------------------------------- sanitizers and lint
 # libtorch leaks at exit by design, and OpenMP's barriers are invisible to TSan: see the suppression files.
 asan:
-	@$(SUB) BUILD=build-asan SANITIZE=address check-sanitized
+	+@$(SUB) BUILD=build-asan SANITIZE=address check-sanitized
 tsan:
-	@$(SUB) BUILD=build-tsan SANITIZE=thread check-sanitized
+	+@$(SUB) BUILD=build-tsan SANITIZE=thread check-sanitized
 .PHONY: check-sanitized
 check-sanitized: tests
 	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
@@ -282,14 +283,14 @@ FORMATTED := $(wildcard core/*.[ch] models/*.[ch] models/*.cpp models/pictureboo
 .PHONY: lint-now
 lint:
 	@.ci/deps lint
-	@$(SUB) lint-now
+	+@$(SUB) lint-now
 lint-now:
 	@tests/arrows
 	$(call say,FORMAT,"clang-format")
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
-	@$(SUB) WERROR=1 tests benches
-	@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests benches
-	@$(SUB) BUILD=build-headless SCREEN=0 WERROR=1 OPT=-O1 all
+	+@$(SUB) WERROR=1 tests benches
+	+@$(SUB) BUILD=build-clang CC=clang CXX=clang++ WERROR=1 OPT=-O1 tests benches
+	+@$(SUB) BUILD=build-headless SCREEN=0 WERROR=1 OPT=-O1 all
 	$(call say,CHECK,"cppcheck")
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability --suppressions-list=tests/cppcheck.supp \
 		-D_GNU_SOURCE -I. core models tui
@@ -304,7 +305,7 @@ BENCH ?=
 bench:
 	@.ci/deps build
 	@.ci/deps bench || echo "Going on with what can be measured without."
-	@$(SUB) bench-now
+	+@$(SUB) bench-now
 .PHONY: bench-now benches
 benches: $(BENCHES)
 bench-now: all benches
