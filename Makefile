@@ -298,7 +298,7 @@ lint-now:
 
 # ---------------------------------------------------------------- the bundled models, benches, installing
 train: $(BUILD)/train
-	OMP_WAIT_POLICY=PASSIVE OPENBLAS_NUM_THREADS=1 $(BUILD)/train all --out models/picturebook
+	$(BUILD)/train all --out models/picturebook
 
 # make bench BENCH="--device cuda:0"
 BENCH ?=

@@ -81,6 +81,12 @@ extern const struct train_task train_clip, train_ofa, train_bert;
 /* Trains task into options->out: its files, then model.safetensors every few minutes and at the end. Prints its progress. */
 int train_run(const struct train_task *task, const struct train_options *options, struct error *err);
 
+/* ---- train_apart.c */
+
+/* Runs this program n times side by side, once with each NULL-ended argument list, and waits for all. When one fails the others are stopped and err says
+ * which (by its first argument); when we end, however, they end. */
+int train_apart(char *const *const *argv, int n, struct error *err);
+
 /* ---- train_loader.c */
 
 /* Draws batches 0, 1, 2 … in the background, a few ahead; they come out in order whatever the number of threads. */
