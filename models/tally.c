@@ -176,7 +176,7 @@ static int64_t least(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* oneDNN's bf16 products copy a strip of the second factor per thread, and where the depth fills no tile, rows of the first: as measured with oneDNN 2.7.
+/* oneDNN's bf16 products copy a strip of the second factor per thread, and where the depth fills no tile, rows of the first: as measured with oneDNN 2.6.3.
  * OpenBLAS has room of its own, outside of the account. */
 static int64_t product_scratch(const struct tally *t, int64_t rows, int64_t depth)
 {
