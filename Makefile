@@ -84,7 +84,7 @@ TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch 
 CORE_SRC := $(wildcard core/*.c)
 # Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
 PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c) \
-	$(wildcard models/checkpoint*.c) models/locate.c
+	$(wildcard models/checkpoint*.c)
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
 SHIM_SRC := $(wildcard models/torch_*.cpp)

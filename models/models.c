@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/locate.h"
 #include "core/mem.h"
 #include "core/runtime.h"
 #include "models/checkpoint.h"
 #include "models/checkpoint_config.h"
 #include "models/json.h"
-#include "models/locate.h"
 
 _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && (int)TT_PEAKS == (int)PEAKS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
 

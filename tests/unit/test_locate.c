@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
-#include "models/locate.h"
+#include "core/locate.h"
 
 #include <cmocka.h> /* last: it has a macro called fail */
 
@@ -164,6 +164,21 @@ static void test_broken_repository(void **state)
 	refuses("a/b", E_MODEL, "neither refs/main");
 }
 
+static void test_revisions(void **state)
+{
+	static const char repository[] = ".cache/huggingface/hub/models--a--b", snapshot[] = ".cache/huggingface/hub/models--a--b/snapshots/" COMMIT;
+
+	put_repository(".cache/huggingface/hub", "models--a--b");
+	shell("cd %s/%s && mkdir snapshots/old && printf old > refs/v1", home, repository);
+	finds("a/b", snapshot);
+	finds("a/b@main", snapshot);
+	finds("a/b@" COMMIT, snapshot);
+	finds("a/b@v1", ".cache/huggingface/hub/models--a--b/snapshots/old");
+	refuses("a/b@v2", E_MODEL, "has no revision v2: vramble models pull");
+	refuses("a/b@", E_IO, "No such file");
+	refuses("a/b@../x", E_IO, "No such file");
+}
+
 static void test_modelscope(void **state)
 {
 	static const char name[] = "damo/ofa_image-caption_coco_distilled_en";
@@ -239,6 +254,7 @@ int main(void)
 		cmocka_unit_test_setup(test_paths, begin),
 		cmocka_unit_test_setup(test_hugging_face, begin),
 		cmocka_unit_test_setup(test_broken_repository, begin),
+		cmocka_unit_test_setup(test_revisions, begin),
 		cmocka_unit_test_setup(test_modelscope, begin),
 		cmocka_unit_test_setup(test_openai, begin),
 		cmocka_unit_test_setup(test_names, begin),

@@ -1,5 +1,5 @@
 /* locate.c - see locate.h. */
-#include "models/locate.h"
+#include "core/locate.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -48,19 +48,33 @@ static char *below(char *folder, const char *rest)
 	return path;
 }
 
-static char *hugging_face_root(void)
+static char *hugging_face_home(void)
+{
+	char *home = from_environment("HF_HOME");
+
+	if (!home)
+		home = below(from_environment("XDG_CACHE_HOME"), "huggingface");
+	return home ? home : below(from_environment("HOME"), ".cache/huggingface");
+}
+
+char *locate_hugging_face_file(const char *file)
+{
+	return below(hugging_face_home(), file);
+}
+
+char *locate_hugging_face(void)
 {
 	char *root = from_environment("HF_HUB_CACHE");
 
 	if (!root)
 		root = from_environment("HUGGINGFACE_HUB_CACHE");
-	if (!root)
-		root = below(from_environment("HF_HOME"), "hub");
-	if (!root)
-		root = below(from_environment("XDG_CACHE_HOME"), "huggingface/hub");
-	if (!root)
-		root = below(from_environment("HOME"), ".cache/huggingface/hub");
-	return root;
+	return root ? root : below(hugging_face_home(), "hub");
+}
+
+static void free_roots(char **roots)
+{
+	for (int i = 0; i < ROOTS; i++)
+		free(roots[i]);
 }
 
 /* roots[ROOTS]: those there are, NULL behind. free_roots. */
@@ -69,7 +83,7 @@ static void hugging_face_roots(char **roots)
 	int n = 0;
 
 	memset(roots, 0, ROOTS * sizeof *roots);
-	if ((roots[n] = hugging_face_root()))
+	if ((roots[n] = locate_hugging_face()))
 		n++;
 	roots[n] = from_environment("TRANSFORMERS_CACHE");
 }
@@ -88,16 +102,20 @@ static void modelscope_roots(char **roots)
 	roots[3] = root;
 }
 
+char *locate_modelscope(void)
+{
+	char *roots[ROOTS], *first;
+
+	modelscope_roots(roots);
+	first = roots[0] ? xstrdup(roots[0]) : NULL;
+	free_roots(roots);
+	return first;
+}
+
 static void openai_roots(char **roots)
 {
 	memset(roots, 0, ROOTS * sizeof *roots);
 	roots[0] = below(from_environment("HOME"), ".cache/clip");
-}
-
-static void free_roots(char **roots)
-{
-	for (int i = 0; i < ROOTS; i++)
-		free(roots[i]);
 }
 
 /* ---- names */
@@ -118,8 +136,7 @@ static bool is_part(const char *text, size_t n)
 	return n > 0 && text[0] != '.' && text[0] != '-';
 }
 
-/* OWNER/NAME, or NAME alone. */
-static bool is_name(const char *name)
+bool locate_is_name(const char *name)
 {
 	const char *slash = strchr(name, '/');
 
@@ -128,6 +145,19 @@ static bool is_name(const char *name)
 	if (!slash)
 		return is_part(name, strlen(name));
 	return is_part(name, (size_t)(slash - name)) && is_part(slash + 1, strlen(slash + 1));
+}
+
+bool locate_split(const char *name, char **plain, const char **revision)
+{
+	const char *at = strchr(name, '@');
+
+	*revision = at ? at + 1 : NULL;
+	*plain = at ? xstrndup(name, (size_t)(at - name)) : xstrdup(name);
+	if (locate_is_name(*plain) && (!at || (strlen(at + 1) <= NAME_MOST && is_part(at + 1, strlen(at + 1)))))
+		return true;
+	free(*plain);
+	*plain = NULL;
+	return false;
 }
 
 /* text with each `from` turned into `to`. */
@@ -144,12 +174,25 @@ static char *replaced(const char *text, const char *from, const char *to)
 	return b.text;
 }
 
+char *locate_hugging_face_folder(const char *name)
+{
+	char *dashed = replaced(name, "/", "--"), *folder = xasprintf("models--%s", dashed);
+
+	free(dashed);
+	return folder;
+}
+
+char *locate_modelscope_folder(const char *name)
+{
+	return replaced(name, ".", "___");
+}
+
 /* ---- a repository in Hugging Face's cache */
 
-/* The first line of refs/main; NULL if there is none. */
-static char *read_commit(const char *repository)
+/* The first line of refs/REVISION; NULL if there is none. */
+static char *read_commit(const char *repository, const char *revision)
 {
-	char *path = xasprintf("%s/refs/main", repository), line[COMMIT_MOST + 2] = "";
+	char *path = xasprintf("%s/refs/%s", repository, revision), line[COMMIT_MOST + 2] = "";
 	FILE *f = fopen(path, "re");
 	bool read = f && fgets(line, sizeof line, f);
 	size_t n;
@@ -224,18 +267,35 @@ static int check_links(const char *folder, struct error *err)
 	return rc;
 }
 
-static int open_repository(const char *repository, char **path, struct error *err)
+/* The commit that a revision is (NULL: the one that is meant where none is named); NULL with err. */
+static char *find_commit(const char *repository, const char *revision, struct error *err)
 {
-	char *named = read_commit(repository), *commit = named ? named : only_snapshot(repository);
+	char *commit = read_commit(repository, revision ? revision : "main"), *folder;
+
+	if (!commit && revision) {
+		folder = xasprintf("%s/snapshots/%s", repository, revision);
+		commit = is_folder(folder) ? xstrdup(revision) : NULL;
+		free(folder);
+	} else if (!commit) {
+		commit = only_snapshot(repository);
+	}
+	if (!commit && revision)
+		fail(err, E_MODEL, "%s: has no revision %s: vramble models pull fetches it", repository, revision);
+	else if (!commit)
+		fail(err, E_MODEL, "%s: neither refs/main nor a single snapshot says which version is meant; download the model again", repository);
+	return commit;
+}
+
+static int open_repository(const char *repository, const char *revision, char **path, struct error *err)
+{
+	char *commit = find_commit(repository, revision, err);
 	int rc = -1;
 
 	*path = commit ? xasprintf("%s/snapshots/%s", repository, commit) : NULL;
-	if (!commit)
-		fail(err, E_MODEL, "%s: neither refs/main nor a single snapshot says which version is meant; download the model again", repository);
-	else if (!is_folder(*path))
-		fail(err, E_MODEL, "%s: refs/main names version %s, which is not there: a download that was interrupted; download the model again",
-		     repository, commit);
-	else
+	if (commit && !is_folder(*path))
+		fail(err, E_MODEL, "%s: refs/%s names version %s, which is not there: a download that was interrupted; download the model again",
+		     repository, revision ? revision : "main", commit);
+	else if (commit)
 		rc = check_links(*path, err);
 	free(commit);
 	if (rc < 0) {
@@ -247,28 +307,28 @@ static int open_repository(const char *repository, char **path, struct error *er
 
 /* ---- looking a name up: 1 found, 0 not there, -1 there but broken */
 
-static int look_in_hugging_face(const char *name, char **path, struct buffer *looked, struct error *err)
+static int look_in_hugging_face(const char *name, const char *revision, char **path, struct buffer *looked, struct error *err)
 {
-	char *roots[ROOTS], *dashed = replaced(name, "/", "--");
+	char *roots[ROOTS], *folder = locate_hugging_face_folder(name);
 	int rc = 0;
 
 	hugging_face_roots(roots);
 	for (int i = 0; i < ROOTS && roots[i] && rc == 0; i++) {
-		char *repository = xasprintf("%s/models--%s", roots[i], dashed);
+		char *repository = xasprintf("%s/%s", roots[i], folder);
 
 		if (is_folder(repository))
-			rc = open_repository(repository, path, err) < 0 ? -1 : 1;
+			rc = open_repository(repository, revision, path, err) < 0 ? -1 : 1;
 		buffer_printf(looked, "%s%s", looked->length ? ", " : "", repository);
 		free(repository);
 	}
 	free_roots(roots);
-	free(dashed);
+	free(folder);
 	return rc;
 }
 
 static int look_in_modelscope(const char *name, char **path, struct buffer *looked)
 {
-	char *roots[ROOTS], *folder = replaced(name, ".", "___");
+	char *roots[ROOTS], *folder = locate_modelscope_folder(name);
 	const char *spellings[] = {folder, name};
 	int rc = 0;
 
@@ -310,14 +370,14 @@ static int look_in_openai(const char *name, char **path, struct buffer *looked)
 }
 
 /* A name that is no path: the text says why it was not found. */
-static int look_in_caches(const char *name, char **path, struct error *err)
+static int look_in_caches(const char *name, const char *revision, char **path, struct error *err)
 {
 	struct buffer looked = {0};
-	int rc = look_in_hugging_face(name, path, &looked, err);
+	int rc = look_in_hugging_face(name, revision, path, &looked, err);
 
-	if (rc == 0)
+	if (rc == 0 && !revision)
 		rc = look_in_modelscope(name, path, &looked);
-	if (rc == 0)
+	if (rc == 0 && !revision)
 		rc = look_in_openai(name, path, &looked);
 	if (rc == 0)
 		fail(err, E_MODEL, "%s: neither a folder or file here nor a model in a cache; looked at %s", name,
@@ -329,8 +389,9 @@ static int look_in_caches(const char *name, char **path, struct error *err)
 int locate_model(const char *name, char **path, struct error *err)
 {
 	struct stat st;
-	char target[PATH_MAX];
-	int why;
+	char target[PATH_MAX], *plain;
+	const char *revision;
+	int why, rc;
 	ssize_t n;
 
 	*path = NULL;
@@ -343,9 +404,11 @@ int locate_model(const char *name, char **path, struct error *err)
 		target[n] = '\0';
 		return fail(err, E_IO, "%s: a link to %s, which is not there", name, target);
 	}
-	if (!is_name(name))
+	if (!locate_split(name, &plain, &revision))
 		return fail(err, E_IO, "%s: %s", name, strerror(why));
-	return look_in_caches(name, path, err);
+	rc = look_in_caches(plain, revision, path, err);
+	free(plain);
+	return rc;
 }
 
 char *locate_folder(const char *path)
@@ -389,7 +452,7 @@ static void add_found(struct listing *l, char *name, const char *source)
 	struct located found = {.name = name, .source = source};
 	struct error err = {0};
 	struct stat st;
-	bool known = !is_name(name);
+	bool known = !locate_is_name(name);
 
 	for (int i = 0; i < l->n; i++)
 		known |= strcmp(l->at[i].name, name) == 0;
@@ -397,7 +460,7 @@ static void add_found(struct listing *l, char *name, const char *source)
 		free(name);
 		return;
 	}
-	if (look_in_caches(name, &found.path, &err) < 0)
+	if (look_in_caches(name, NULL, &found.path, &err) < 0)
 		found.problem = xstrdup(err.text);
 	else if (stat(found.path, &st) == 0)
 		found.bytes = S_ISDIR(st.st_mode) ? folder_bytes(found.path) : st.st_size;
