@@ -15,7 +15,7 @@
 /* Until something changed. It holds no turn, and nothing of the model is in use. */
 static void wait_here(struct lane *l)
 {
-	if (l->leave)
+	if (l->leave && l->model)
 		ladder_leave(l);
 	else
 		pthread_cond_wait(&l->turn, &l->engine->lock);
@@ -30,6 +30,7 @@ void ladder_leave(struct lane *l)
 	pthread_mutex_lock(&e->lock);
 	l->leave = false;
 	l->evicted = true;
+	e->freed++;
 	lane_weigh(l);
 	turn_room(e);
 }
@@ -109,6 +110,14 @@ void ladder_rest(struct lane *l)
 
 /* ---------------------------------------------------------------- eviction */
 
+/* Has weights there that can go, now or as soon as they are read. */
+static bool holds(const struct lane *l, int device)
+{
+	if (l->moves)
+		return l->asked.device == device;
+	return l->ready && !l->evicted && l->device == device && l->weight_held > 0;
+}
+
 /* Of the other models on the device the one that is missed least; NULL: none holds anything. busy_too: also those that have work. */
 static struct lane *victim(const struct lane *l, int device, bool busy_too)
 {
@@ -118,9 +127,9 @@ static struct lane *victim(const struct lane *l, int device, bool busy_too)
 
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		struct lane *other = &e->lane[i];
-		int missed = other->busy ? 2 : lane_has_work(other) ? 1 : 0;
+		int missed = other->busy || other->moves ? 2 : lane_has_work(other) ? 1 : 0;
 
-		if (other == l || !other->ready || other->evicted || other->device != device || !other->weight_held)
+		if (other == l || !holds(other, device))
 			continue;
 		if (missed >= least || (missed && !busy_too))
 			continue;
@@ -135,7 +144,7 @@ static void evict(struct lane *l, struct lane *other)
 	other->leave = true;
 	pthread_cond_signal(&other->wake);
 	pthread_cond_signal(&other->turn);
-	while (other->leave && other->ready && !lane_dropped(l))
+	while (other->leave && (other->ready || other->moves) && !lane_dropped(l))
 		wait_here(l);
 	other->leave = false;
 }
@@ -383,11 +392,12 @@ bool ladder_down(struct lane *l, int device, const struct run *run, int n, struc
 		return true;
 	read_memory(e, device, &d.before);
 	state = state_of(&d);
-	if (!ladder_next(&state, &d.move)) {
+	if (ladder_next(&state, &d.move)) {
+		take_step(&d);
+	} else if (l->freed == e->freed) {
 		explain(&d, err);
 		return false;
 	}
-	take_step(&d);
 	return true;
 }
 

@@ -169,16 +169,21 @@ static int move(struct lane *l, struct place target, struct error *err)
 	int rc;
 
 	l->asked = target;
+	l->moves = true;
+	l->freed = e->freed;
 	pthread_mutex_unlock(&e->lock);
 	status_watch(e, target.device);
 	settings_cap(e, target.device);
 	rc = e->library->place(l->model, target.device, target.precision, &control, err);
 	resident = e->library->resident(l->model);
 	pthread_mutex_lock(&e->lock);
-	if (!rc)
+	if (!rc) {
 		l->device = target.device;
+		e->freed++;
+	}
 	l->evicted = !resident;
 	lane_weigh(l);
+	l->moves = false;
 	turn_room(e);
 	return rc;
 }
@@ -288,12 +293,16 @@ static struct model *open_model(struct lane *l, const struct model_control *cont
 	for (;;) {
 		struct model *model;
 
-		*place = lane_target(l);
+		*place = l->asked = lane_target(l);
+		l->moves = true;
+		l->freed = e->freed;
 		pthread_mutex_unlock(&e->lock);
 		status_watch(e, place->device);
 		settings_cap(e, place->device);
 		model = e->library->open(l->dir, place->device, place->precision, (int)l->kind + 1, control, err);
 		pthread_mutex_lock(&e->lock);
+		l->moves = false;
+		turn_room(e);
 		if (model || e->stop)
 			return model;
 		if (err->code == E_DEVICE && place->device != DEVICE_CPU && ladder_device_failed(l, err))

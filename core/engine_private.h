@@ -162,16 +162,18 @@ struct lane {
 	bool displaced;     /* it stands there, though asked and device say otherwise */
 
 	struct steps_down down;
-	bool evicted; /* its weights are not there */
-	bool leave;   /* another lane needs the room: to be evicted as soon as no batch runs */
-	bool trimmed; /* the cache was emptied since the last run that went well */
-	bool awaits;  /* waits until another lane is no longer hungry */
-	bool running; /* inside a call of the library, also while it waits for its turn there */
-	bool beside;  /* another run was on the device during this one */
-	int attempt;  /* items in the running call; 0: it did not come to that */
-	int largest;  /* of those calls, in the running batch */
-	int longest;  /* tokens of its captions; 0: unknown */
-	int timely;   /* largest batch after one that took longer than the deadline; 0: no limit known */
+	bool evicted;  /* its weights are not there */
+	int64_t freed; /* the engine's count when it last asked for memory */
+	bool moves;    /* its weights are being read, to where asked says: it may hold memory already */
+	bool leave;    /* another lane needs the room: to be evicted as soon as no batch runs */
+	bool trimmed;  /* the cache was emptied since the last run that went well */
+	bool awaits;   /* waits until another lane is no longer hungry */
+	bool running;  /* inside a call of the library, also while it waits for its turn there */
+	bool beside;   /* another run was on the device during this one */
+	int attempt;   /* items in the running call; 0: it did not come to that */
+	int largest;   /* of those calls, in the running batch */
+	int longest;   /* tokens of its captions; 0: unknown */
+	int timely;    /* largest batch after one that took longer than the deadline; 0: no limit known */
 
 	double began, waited; /* the running call; seconds of it that went by waiting for a turn */
 	double progress;      /* when check was last called; 0: nothing runs */
@@ -232,6 +234,7 @@ struct engine {
 
 	struct forecast_learned learned;
 
+	int64_t freed;       /* how often weights were freed or moved: what found no memory before may find it now */
 	int steps;           /* down the ladder, that can be undone */
 	struct lane *hungry; /* needs the memory of a device for itself, and is not done: nobody comes back or runs there meanwhile */
 	struct lane *last_hungry;

@@ -54,6 +54,7 @@ static void begin_call(struct lane *l, const struct run *run, int n)
 {
 	l->batch = n;
 	l->largest = l->longest = 0;
+	l->freed = l->engine->freed;
 	l->late = false;
 	l->waited = 0;
 	l->began = l->progress = engine_now();

@@ -158,6 +158,8 @@ static void test_a_cap_over_a_batch_that_needs_more(void **state)
 
 static void test_a_thousand_failures_lose_nothing(void **state)
 {
+	int lost = 0;
+
 	bench.options.settings.retries = 100;
 	make_pictures(60);
 	start_with_labels();
@@ -169,9 +171,20 @@ static void test_a_thousand_failures_lose_nothing(void **state)
 	bench_await_quiet(&bench);
 	fake_look(&seen);
 	assert_int_equal(seen.provoked, 1000);
-	check_answers(60);
 	assert_int_equal(account(DEVICE_CPU).used, weights_on(DEVICE_CPU));
 	assert_true(look().retried > 500);
+	/* A picture gives up after a hundred retries, so ten failed at most; asked again they are answered, too. */
+	for (int i = 0; i < 60; i++) {
+		assert_int_equal(bench.of[i][EV_RANKING] + bench.of[i][EV_FAILED], 1);
+		if (bench.of[i][EV_FAILED]) {
+			lost++;
+			bench.of[i][EV_FAILED] = 0;
+			submit(i, 1);
+		}
+	}
+	assert_in_range(lost, 0, 10);
+	bench_await_quiet(&bench);
+	check_answers(60);
 	engine_destroy(bench.engine);
 	bench.engine = NULL;
 	assert_int_equal(account(DEVICE_CPU).used, 0);
@@ -217,9 +230,13 @@ static void test_undo_tries_again_what_was_set(void **state)
 	assert_true(engine_undo_ladder(bench.engine));
 	assert_int_equal(look().ladder.steps, 0);
 	assert_int_equal(look().ladder.batch, 8);
-	bench_await(&bench, EV_LADDER, bench.count[EV_LADDER]);
 	await(bench.steps[LADDER_UNDONE] == 1);
+	/* Enough wait for a batch of more than one. */
+	fake_hold(MODEL_CAPTION, true);
 	submit(40, 40);
+	fake_await_held(MODEL_CAPTION);
+	await(look().lane[MODEL_CAPTION].queued > 1);
+	fake_hold(MODEL_CAPTION, false);
 	bench_await_quiet(&bench);
 	check_answers(80);
 	fake_look(&seen);
@@ -267,8 +284,8 @@ static void test_the_image_shrinks_when_one_picture_is_too_much(void **state)
 static void test_precision_then_eviction(void **state)
 {
 	make_pictures(12);
-	/* Half an image takes a quarter: 135 MB, in bf16 68; with all weights there are 60 to 80 left. */
-	fake.activation[MODEL_CAPTION] = 540 * MB;
+	/* Half an image takes a quarter: 200 MB, in bf16 100 and 4 for the caches; beside all weights, even halved, there are 90 left. */
+	fake.activation[MODEL_CAPTION] = 800 * MB;
 	bench.options.settings.cap = 135 * MB;
 	start_with_labels();
 	submit(0, 12);
@@ -558,8 +575,11 @@ static void test_the_forecast_learns(void **state)
 	bench.options.model_dir[MODEL_NLI] = NULL;
 	bench.options.settings.batch = 1;
 	make_pictures(6);
+	fake.hold_library = true;
 	bench_start(&bench);
 	assert_false(engine_forecast(bench.engine, &bench.options.settings, &forecast));
+	fake_hold_library(true);
+	fake_hold_library(false);
 	bench_await(&bench, EV_READY, 2);
 	settings = engine_get_settings(bench.engine);
 	settings.batch = 5;
