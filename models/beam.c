@@ -1,4 +1,4 @@
-/* beam.c - see beam.h. The rules follow fairseq's sequence generator, as OFA's published captioner uses it.
+/* beam.c - see beam.h. The rules follow fairseq's sequence generator, as OFA's published captioner uses it, and transformers' generation, as BLIP's does.
  *
  * Per step the time goes into two passes over rows x vocabulary floats: the greatest value of every block (and of the row), then the sum of exponentials.
  * The best candidates are then found by looking only into blocks whose greatest value can still win.
@@ -170,6 +170,24 @@ static void weaken_unknown(const struct batch *b, float *logits, float *tops)
 		*top = value; /* tops are upper bounds; only a negative penalty moves them */
 }
 
+/* Once for each token of the row. Values are log-probabilities behind a shift of the logits; with one beam the logits themselves (shift 0), as the
+ * reference has it. */
+static void weaken_repeats(const struct batch *b, const int32_t *row, int step, float shift, float *logits, float *tops)
+{
+	for (int i = 0; i <= step; i++) {
+		float *x = &logits[row[i]], *top = tops ? &tops[row[i] / BLOCK] : NULL, score = *x - shift;
+		bool seen = false;
+
+		for (int k = 0; k < i; k++)
+			seen |= row[k] == row[i];
+		if (seen)
+			continue;
+		*x = (float)(score < 0 ? score * b->o.repetition : score / b->o.repetition) + shift;
+		if (top && *x > *top)
+			*top = *x;
+	}
+}
+
 /* ---- candidates ---- */
 
 static void offer(struct batch *b, int limit, float score, int row, int32_t token)
@@ -206,31 +224,49 @@ static void offer_row(struct batch *b, int limit, const float *logits, const flo
 	}
 }
 
+/* The row's logits with all that the rules hold against them, and their tops; returns log sum exp as row_normaliser does. */
+static float judge_row(struct batch *b, const int32_t *row, int step, float *logits, float *tops)
+{
+	const struct beam_options *o = &b->o;
+	bool fairseq = o->rules == BEAM_FAIRSEQ, repeats = !fairseq && o->repetition != 0 && o->repetition != 1;
+	float shift;
+
+	if (o->temperature != 1) {
+		for (int i = 0; i < o->vocabulary; i++)
+			logits[i] = (float)(logits[i] / o->temperature);
+	}
+	if (repeats && o->beams == 1)
+		weaken_repeats(b, row, step, 0, logits, NULL);
+	shift = row_normaliser(logits, o->vocabulary, tops);
+	if (!isfinite(shift))
+		return shift;
+	if (repeats && o->beams > 1)
+		weaken_repeats(b, row, step, shift, logits, tops);
+	if (step < o->min_length)
+		logits[o->eos] = -INFINITY;
+	if (fairseq) {
+		logits[o->pad] = -INFINITY;
+		weaken_unknown(b, logits, tops);
+	}
+	forbid_repeats(b, row, step, logits);
+	return shift;
+}
+
 /* Ranks the best 2K continuations of one search into b->best. Those of probability 0 are left out: they can neither end nor win. */
 static void rank(struct batch *b, const struct search *s, int step)
 {
 	const struct beam_options *o = &b->o;
-	int limit = 2 * o->beams, vocabulary = o->vocabulary;
+	int limit = 2 * o->beams;
 
 	b->n_best = 0;
 	for (int r = 0; r < s->rows; r++) {
 		size_t at = (size_t)(s->first + r);
-		float *logits = b->logits + at * (size_t)vocabulary, *tops = b->tops + at * (size_t)block_count(vocabulary);
-		float shift, sum = s->sums[r * b->width + step];
+		float *logits = b->logits + at * (size_t)o->vocabulary, *tops = b->tops + at * (size_t)block_count(o->vocabulary);
+		float sum = s->sums[r * b->width + step], shift = judge_row(b, s->tokens + r * b->width, step, logits, tops);
 
-		if (o->temperature != 1) {
-			for (int i = 0; i < vocabulary; i++)
-				logits[i] = (float)(logits[i] / o->temperature);
-		}
-		shift = row_normaliser(logits, vocabulary, tops);
 		if (!isfinite(shift))
 			continue;
-		if (step < o->min_length)
-			logits[o->eos] = -INFINITY;
-		logits[o->pad] = -INFINITY;
-		weaken_unknown(b, logits, tops);
-		forbid_repeats(b, s->tokens + r * b->width, step, logits);
-		if (step < o->max_length)
+		if (o->rules == BEAM_TRANSFORMERS || step < o->max_length)
 			offer_row(b, limit, logits, tops, shift, sum, r);
 		else if (logits[o->eos] > -INFINITY)
 			offer(b, limit, logits[o->eos] - shift + sum, r, o->eos);
@@ -239,22 +275,39 @@ static void rank(struct batch *b, const struct search *s, int step)
 
 /* ---- rows that end, rows that go on ---- */
 
-/* Keeps a finished row, best first. */
-static void finish(struct batch *b, struct search *s, const struct candidate *c, int step)
+static void hypothesis_free(struct beam_hypothesis *h)
+{
+	free(h->ids);
+	free(h->scores);
+}
+
+/* What a sum of log-probabilities is worth with so many tokens behind bos. */
+static float worth(const struct batch *b, float sum, int length)
+{
+	return b->o.normalize ? (float)(sum / pow(length - b->o.n_prompt, b->o.length_penalty)) : sum;
+}
+
+/* Keeps a row of `length` tokens behind bos, the K best and the best first; the last of them is c's. */
+static void finish(struct batch *b, struct search *s, const struct candidate *c, int length)
 {
 	const int32_t *tokens = s->tokens + c->row * b->width;
 	const float *sums = s->sums + c->row * b->width;
-	struct beam_hypothesis h = {.length = step + 1}, *list = s->result.hypotheses;
-	int at = s->result.n++;
+	struct beam_hypothesis h = {.length = length, .score = worth(b, c->score, length)}, *list = s->result.hypotheses;
+	int at;
 
+	if (s->result.n == b->o.beams) {
+		if (!(h.score > list[s->result.n - 1].score))
+			return;
+		hypothesis_free(&list[--s->result.n]);
+	}
+	at = s->result.n++;
 	h.ids = xcalloc((size_t)h.length, sizeof *h.ids);
 	h.scores = xcalloc((size_t)h.length, sizeof *h.scores);
-	memcpy(h.ids, tokens + 1, (size_t)step * sizeof *h.ids);
-	h.ids[step] = c->token;
-	for (int i = 0; i < step; i++)
+	memcpy(h.ids, tokens + 1, (size_t)(length - 1) * sizeof *h.ids);
+	h.ids[length - 1] = c->token;
+	for (int i = 0; i < length - 1; i++)
 		h.scores[i] = sums[i + 1] - sums[i];
-	h.scores[step] = c->score - sums[step];
-	h.score = b->o.normalize ? (float)(c->score / pow(h.length, b->o.length_penalty)) : c->score;
+	h.scores[length - 1] = c->score - sums[length - 1];
 	for (; at > 0 && h.score > list[at - 1].score; at--)
 		list[at] = list[at - 1];
 	list[at] = h;
@@ -298,19 +351,46 @@ static void continue_rows(struct batch *b, struct search *s, int step, int first
 	s->first = first;
 }
 
+/* Is a search over after the step whose candidates are ranked? */
+static bool decided(const struct batch *b, const struct search *s, int step)
+{
+	int beams = b->o.beams;
+
+	if (b->o.rules == BEAM_FAIRSEQ)
+		return s->result.n == beams || step == b->o.max_length;
+	if (b->n_best == 0)
+		return true;
+	return s->result.n == beams && s->result.hypotheses[beams - 1].score >= worth(b, b->best[0].score, step + 1);
+}
+
+/* At max_length transformers takes rows that have not ended as they are. */
+static void finish_rows(struct batch *b, struct search *s, int step)
+{
+	for (int r = 0; r < s->rows; r++) {
+		const struct candidate c = {s->sums[r * b->width + step + 1], r, s->tokens[r * b->width + step + 1]};
+
+		if (c.score > -INFINITY)
+			finish(b, s, &c, step + 1);
+	}
+	s->rows = 0;
+}
+
 /* Sorts the ranked candidates into finished and next rows. An end counts only among the first K ranks. */
 static void advance(struct batch *b, struct search *s, int step, int first)
 {
 	int beams = b->o.beams;
 
-	for (int i = 0; i < b->n_best && i < beams && s->result.n < beams; i++) {
+	for (int i = 0; i < b->n_best && i < beams && (b->o.rules == BEAM_TRANSFORMERS || s->result.n < beams); i++) {
 		if (b->best[i].token == b->o.eos)
-			finish(b, s, &b->best[i], step);
+			finish(b, s, &b->best[i], step + 1);
 	}
-	if (s->result.n == beams || step == b->o.max_length)
+	if (decided(b, s, step)) {
 		s->rows = 0;
-	else
-		continue_rows(b, s, step, first);
+		return;
+	}
+	continue_rows(b, s, step, first);
+	if (b->o.rules == BEAM_TRANSFORMERS && step + 1 == b->o.max_length)
+		finish_rows(b, s, step);
 }
 
 /* ---- what is settled ---- */
@@ -340,7 +420,7 @@ static void report(struct batch *b, struct search *s, int item, int step)
 	}
 	if (s->result.n > 0) {
 		const struct beam_hypothesis *h = &s->result.hypotheses[0];
-		int length = h->length - 1; /* eos is not text */
+		int length = h->length - (h->ids[h->length - 1] == b->o.eos); /* which is not text */
 
 		shared = lead ? shared_length(lead, h->ids, shared < length ? shared : length) : length;
 		lead = h->ids;
@@ -360,7 +440,13 @@ static int check_options(const struct beam_options *o, struct error *err)
 	if (v < 2 || o->bos < 0 || o->bos >= v || o->pad < 0 || o->pad >= v || o->eos < 0 || o->eos >= v || o->unk < 0 || o->unk >= v)
 		return fail(err, E_USAGE, "beam search: bos %d, pad %d, eos %d, unk %d must be among the %d tokens", o->bos, o->pad, o->eos, o->unk,
 			    v);
-	if (o->beams < 1 || o->max_length < 1 || !(o->temperature > 0) || !isfinite(o->length_penalty) || isnan(o->unk_penalty))
+	if (o->n_prompt < 0 || (o->n_prompt > 0 && o->n_prompt >= o->max_length))
+		return fail(err, E_USAGE, "beam search: a prompt of %d tokens leaves no room among %d", o->n_prompt, o->max_length);
+	for (int i = 0; i < o->n_prompt; i++)
+		if (o->prompt[i] < 0 || o->prompt[i] >= v)
+			return fail(err, E_USAGE, "beam search: token %d of the prompt is not among the %d", o->prompt[i], v);
+	if (o->beams < 1 || o->max_length < 1 || !isfinite(o->repetition) || o->repetition < 0 || !(o->temperature > 0) ||
+	    !isfinite(o->length_penalty) || isnan(o->unk_penalty))
 		return fail(err, E_USAGE, "beam search: beams %d and length %d must be at least 1, the temperature %g positive, the penalties finite",
 			    o->beams, o->max_length, o->temperature);
 	return 0;
@@ -389,6 +475,8 @@ static void batch_open(struct batch *b)
 		s->sums = xcalloc(cells, sizeof *s->sums);
 		s->next_sums = xcalloc(cells, sizeof *s->next_sums);
 		s->tokens[0] = s->next_tokens[0] = b->o.bos;
+		if (b->o.n_prompt > 0)
+			memcpy(s->tokens + 1, b->o.prompt, (size_t)b->o.n_prompt * sizeof *s->tokens);
 		s->result.hypotheses = xcalloc(beams, sizeof *s->result.hypotheses);
 	}
 }
@@ -436,11 +524,13 @@ static int lay_out(struct batch *b, int step)
 static int run(struct batch *b, beam_step_function *compute, struct error *err)
 {
 	for (int step = 0, rows = lay_out(b, 0); rows > 0; rows = lay_out(b, ++step)) {
-		struct beam_step s = {step, rows, b->item, step > 0 ? b->parent : NULL, b->token, b->logits};
+		struct beam_step s = {step, rows, b->item, step > b->o.n_prompt ? b->parent : NULL, b->token, b->logits};
 		int next = 0;
 
 		if (compute(b->ctx, &s, err) < 0)
 			return -1;
+		if (step < b->o.n_prompt)
+			continue;
 		for (int i = 0; i < b->n; i++) {
 			struct search *search = &b->searches[i];
 
@@ -476,10 +566,8 @@ int beam_search(const struct beam_options *o, int n, beam_step_function *step, b
 
 void beam_result_free(struct beam_result *r)
 {
-	for (int i = 0; i < r->n; i++) {
-		free(r->hypotheses[i].ids);
-		free(r->hypotheses[i].scores);
-	}
+	for (int i = 0; i < r->n; i++)
+		hypothesis_free(&r->hypotheses[i]);
 	free(r->hypotheses);
 	*r = (struct beam_result){0};
 }

@@ -32,6 +32,7 @@ struct branch {
 struct tree {
 	const struct branch *branches;
 	int n, calls, fail_at; /* fail_at: the call that fails, counted from 1; 0: none */
+	int prompt;            /* tokens that were not chosen */
 	char rows[ROWS_MAX][WORDS_MAX];
 	int n_rows, widest;
 };
@@ -72,12 +73,14 @@ static int tree_step(void *ctx, const struct beam_step *s, struct error *err)
 		return refuse(err, "the step was stopped");
 	assert_true(s->rows <= ROWS_MAX && s->step < WORDS_MAX - 1);
 	assert_int_equal(s->step, t->calls - 1);
-	assert_true((s->parent == NULL) == (s->step == 0));
+	assert_true((s->parent == NULL) == (s->step <= t->prompt));
 	t->widest = s->rows > t->widest ? s->rows : t->widest;
 	for (int i = 0; i < s->rows; i++) {
-		if (s->parent) {
-			assert_in_range(s->parent[i], 0, t->n_rows - 1);
-			snprintf(rows[i], sizeof rows[i], "%.60s%c", t->rows[s->parent[i]], letters[s->token[i]]);
+		if (s->step > 0) {
+			int from = s->parent ? s->parent[i] : i;
+
+			assert_in_range(from, 0, t->n_rows - 1);
+			snprintf(rows[i], sizeof rows[i], "%.60s%c", t->rows[from], letters[s->token[i]]);
 		} else {
 			assert_int_equal(s->token[i], BOS);
 			rows[i][0] = '\0';
@@ -357,6 +360,111 @@ static void test_runs_of_one(void **state)
 	beam_result_free(&r);
 }
 
+/* ---- the rules of transformers ---- */
+
+static struct beam_options transformers(int beams)
+{
+	struct beam_options o = options(beams);
+
+	o.rules = BEAM_TRANSFORMERS;
+	return o;
+}
+
+static void test_transformers_greedy(void **state)
+{
+	struct tree t = TREE({"", ".6a .3! .1b"}, {"a", ".5! .4_ .1a"}), pad = TREE({"", ".6_ .4!"});
+	struct beam_options o = transformers(1);
+	struct beam_result r = search(&t, &o);
+
+	assert_int_equal(r.n, 1);
+	expect(&r, 0, "a!", (log(.6) + log(.5)) / 2);
+	assert_int_equal(t.calls, 2);
+	beam_result_free(&r);
+	r = search(&pad, &o); /* pad is a token like others */
+	expect(&r, 0, "_!", log(.6) / 2);
+	beam_result_free(&r);
+}
+
+/* What has not ended when there is no more room counts as it is, among what has. */
+static void test_transformers_takes_unfinished_rows(void **state)
+{
+	struct tree t = TREE({"", ".7a .3!"}, {"a", ".9b .1!"}, {"ab", ".8c .2!"});
+	struct beam_options o = transformers(2);
+	struct beam_result r;
+
+	o.max_length = 3;
+	r = search(&t, &o);
+	assert_int_equal(r.n, 2);
+	expect(&r, 0, "abc", (log(.7) + log(.9) + log(.8)) / 3);
+	expect(&r, 1, "ab!", (log(.7) + log(.9) + log(.2)) / 3);
+	assert_int_equal(t.calls, 3);
+	beam_result_free(&r);
+}
+
+/* The tree of test_stops_when_all_beams_ended: here the search goes on while a row could still become better than the worst that ended. */
+static void test_transformers_goes_on_while_it_may_pay(void **state)
+{
+	struct tree t = TREE({"", ".4! .35a .25b"}, {"a", ".8! .2a"}, {"b", "1c"}, {"bc", "1c"}, {"bcc", "1!"});
+	struct tree over = TREE({"", ".9! .08a .02b"}, {"a", ".9! .1a"}, {"b", "1c"}, {"bc", "1c"}, {"bcc", "1!"});
+	struct beam_options o = transformers(2);
+	struct beam_result r = search(&t, &o);
+
+	assert_int_equal(r.n, 2);
+	expect(&r, 0, "bcc!", log(.25) / 4);
+	expect(&r, 1, "a!", (log(.35) + log(.8)) / 2);
+	beam_result_free(&r);
+	o.length_penalty = 0;
+	r = search(&over, &o); /* no row is worth more than "a!", so the second step is the last */
+	expect(&r, 0, "!", log(.9));
+	expect(&r, 1, "a!", log(.08) + log(.9));
+	assert_int_equal(over.calls, 2);
+	beam_result_free(&r);
+}
+
+/* Logits are divided or multiplied by it with one beam, log-probabilities with more; each token once, however often it was said. */
+static void test_repetition(void **state)
+{
+	struct tree one = TREE({"", "6a 2b 1!"}, {"a", "8a 5b 1!"}, {"ab", "80a 90! 50b"});
+	struct tree more = TREE({"", ".7a .3b"}, {"a", ".6a .4b"}, {"b", "1c"}, {"ab", "1!"}, {"aa", ".9a .1!"});
+	struct beam_options o = transformers(1);
+	struct beam_result r;
+
+	o.repetition = 1.5; /* ln 8 / 1.5 = ln 4 */
+	r = search(&one, &o);
+	expect(&r, 0, "ab!", r.hypotheses[0].score);
+	beam_result_free(&r);
+	o = transformers(2);
+	o.repetition = 3;
+	o.max_length = 2;
+	r = search(&more, &o);
+	expect(&r, 0, "bc", log(.3) / 2);
+	expect(&r, 1, "ab", (log(.7) + log(.4)) / 2);
+	beam_result_free(&r);
+}
+
+/* A prompt is read a token at a time, costs nothing, and stands in the result; lengths count it, scores do not. */
+static void test_prompt(void **state)
+{
+	const int32_t prompt[] = {A, B};
+
+	for (int rules = BEAM_FAIRSEQ; rules <= BEAM_TRANSFORMERS; rules++) {
+		struct tree t = TREE({"", "1c"}, {"a", "1c"}, {"ab", ".7c .3!"}, {"abc", ".6! .4a"});
+		struct beam_options o = options(2);
+		struct beam_result r;
+
+		t.prompt = o.n_prompt = 2;
+		o.prompt = prompt;
+		o.rules = (enum beam_rules)rules;
+		o.max_length = 3;
+		o.min_length = 3;
+		r = search(&t, &o);
+		expect(&r, 0, rules == BEAM_FAIRSEQ ? "abc!" : "abc", rules == BEAM_FAIRSEQ ? (log(.7) + log(.6)) / 2 : log(.7));
+		assert_float_equal(r.hypotheses[0].scores[1], 0, 0);
+		assert_float_equal(r.hypotheses[0].scores[2], log(.7), 1e-5);
+		beam_result_free(&r);
+	}
+}
+
 /* ---- odd input ---- */
 
 /* A row with a NaN has no distribution: it ends, the other goes on. */
@@ -415,11 +523,12 @@ static void test_failing_step(void **state)
 static void test_refused_options(void **state)
 {
 	const struct beam_options good = options(2);
-	struct beam_options bad[8];
+	const int32_t prompt[] = {A, LETTERS};
+	struct beam_options bad[11];
 	struct tree t = {0};
 	struct beam_result r;
 
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < 11; i++)
 		bad[i] = good;
 	bad[0].beams = 0;
 	bad[1].max_length = 0;
@@ -429,7 +538,11 @@ static void test_refused_options(void **state)
 	bad[5].vocabulary = 1;
 	bad[6].length_penalty = NAN;
 	bad[7].temperature = NAN;
-	for (size_t i = 0; i < 8; i++) {
+	bad[8].repetition = -1;
+	bad[9].prompt = bad[10].prompt = prompt;
+	bad[9].n_prompt = 2;
+	bad[10].n_prompt = bad[10].max_length = 1;
+	for (size_t i = 0; i < 11; i++) {
 		struct error err = {0};
 
 		assert_int_equal(beam_search(&bad[i], 1, tree_step, NULL, &t, &r, &err), -1);
@@ -499,9 +612,10 @@ static void test_settled_prefix(void **state)
 
 		o.vocabulary = f.vocabulary;
 		o.no_repeat_ngram = (int)(seed % 4);
+		o.rules = seed / 4 % 2 ? BEAM_TRANSFORMERS : BEAM_FAIRSEQ;
 		assert_int_equal(beam_search(&o, 1, forest_step, forest_settled, &f, &r, NULL), 0);
 		assert_true(r.n > 0);
-		assert_int_equal(f.n_settled[0], r.hypotheses[0].length - 1);
+		assert_int_equal(f.n_settled[0], r.hypotheses[0].length - (r.hypotheses[0].ids[r.hypotheses[0].length - 1] == EOS));
 		assert_memory_equal(f.settled[0], r.hypotheses[0].ids, (size_t)f.n_settled[0] * sizeof(int32_t));
 		early += f.n_settled[0] > 2;
 		beam_result_free(&r);
@@ -531,6 +645,7 @@ static void test_batch_equals_singles(void **state)
 		struct beam_result batch[4], single;
 
 		o.vocabulary = f.vocabulary;
+		o.rules = round % 2 ? BEAM_TRANSFORMERS : BEAM_FAIRSEQ;
 		assert_int_equal(beam_search(&o, 4, forest_step, forest_settled, &f, batch, NULL), 0);
 		for (int i = 0; i < 4; i++) {
 			struct forest alone = {.seeds = &seeds[i], .vocabulary = f.vocabulary};
@@ -600,6 +715,11 @@ int main(void)
 		cmocka_unit_test(test_repeated_run),
 		cmocka_unit_test(test_bos_counts_in_runs),
 		cmocka_unit_test(test_runs_of_one),
+		cmocka_unit_test(test_transformers_greedy),
+		cmocka_unit_test(test_transformers_takes_unfinished_rows),
+		cmocka_unit_test(test_transformers_goes_on_while_it_may_pay),
+		cmocka_unit_test(test_repetition),
+		cmocka_unit_test(test_prompt),
 		cmocka_unit_test(test_nan_ends_a_row),
 		cmocka_unit_test(test_nothing_but_nan),
 		cmocka_unit_test(test_more_beams_than_words),
