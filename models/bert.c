@@ -1,20 +1,17 @@
 /* bert.c - see bert.h. */
 #include "models/bert.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "models/json.h"
+#include "models/postnorm.h"
 
 enum { MAX_LAYERS = 256, MAX_WIDTH = 1 << 16, MAX_ROWS = 1 << 24, MAX_LABELS = 1024 };
 
 struct bert_layer {
-	struct nn_linear query, key, value, output; /* [hidden, hidden] */
-	struct nn_norm attention_norm;
-	struct nn_linear up, down; /* [intermediate, hidden], [hidden, intermediate] */
-	struct nn_norm output_norm;
+	struct postnorm_attention attention;
+	struct postnorm_feed feed;
 };
 
 struct bert_net {
@@ -44,6 +41,7 @@ static int read_fields(struct json_reader *r, const json_t *config, struct bert_
 {
 	size_t named = json_object_size(json_find(config, "id2label"));
 	const char *kind = json_text(r, config, "position_embedding_type", "absolute");
+	bool roberta = strcmp(json_text(r, config, "model_type", "bert"), "roberta") == 0;
 
 	if (strcmp(kind, "absolute") != 0)
 		return fail(r->err, E_MODEL, "%s: position_embedding_type \"%s\" is not supported, only \"absolute\"", r->file, kind);
@@ -56,6 +54,8 @@ static int read_fields(struct json_reader *r, const json_t *config, struct bert_
 		.positions = (int)json_int(r, config, "max_position_embeddings", JSON_NEEDED, 1, MAX_ROWS),
 		.types = (int)json_int(r, config, "type_vocab_size", 2, 1, MAX_WIDTH),
 		.labels = (int)json_int(r, config, "num_labels", named > 0 && named <= MAX_LABELS ? (long)named : 2, 1, MAX_LABELS),
+		.roberta = roberta,
+		.pad = roberta ? (int)json_int(r, config, "pad_token_id", 1, 0, MAX_ROWS) : 0,
 		.eps = json_number(r, config, "layer_norm_eps", 1e-12),
 	};
 	if (r->failed || read_activation(r, config, &out->activation) < 0)
@@ -64,6 +64,8 @@ static int read_fields(struct json_reader *r, const json_t *config, struct bert_
 		return fail(r->err, E_MODEL, "%s: \"layer_norm_eps\" must be from 0 to 1", r->file);
 	if (out->hidden % out->heads != 0)
 		return fail(r->err, E_MODEL, "%s: hidden_size %d does not divide by num_attention_heads %d", r->file, out->hidden, out->heads);
+	if (bert_longest(out) < 1)
+		return fail(r->err, E_MODEL, "%s: max_position_embeddings %d leaves no place for a text", r->file, out->positions);
 	return 0;
 }
 
@@ -77,9 +79,14 @@ int bert_config_read(const json_t *config, const char *dir, struct bert_config *
 	return rc;
 }
 
+int bert_longest(const struct bert_config *config)
+{
+	return config->roberta ? config->positions - config->pad - 1 : config->positions;
+}
+
 void bert_config_adopt(struct bert_config *config, const struct checkpoint *file)
 {
-	const struct checkpoint_tensor *rows = checkpoint_find(file, "classifier.weight");
+	const struct checkpoint_tensor *rows = checkpoint_find(file, config->roberta ? "classifier.out_proj.weight" : "classifier.weight");
 
 	if (rows && rows->ndim == 2 && rows->shape[0] > 0 && rows->shape[0] <= MAX_LABELS)
 		config->labels = (int)rows->shape[0];
@@ -87,63 +94,45 @@ void bert_config_adopt(struct bert_config *config, const struct checkpoint *file
 
 /* ---- weights ---- */
 
-/* Files from the first releases call a norm's weight and bias gamma and beta. */
-static struct nn_norm open_norm(struct nn_source *s, const char *prefix, int64_t d, double eps)
-{
-	bool old = nn_has(s, "%s.gamma", prefix);
-
-	return (struct nn_norm){
-		.w = nn_weight_f32(s, NN_ONES, TT_SHAPE(d), "%s.%s", prefix, old ? "gamma" : "weight"),
-		.b = nn_weight_f32(s, NN_ZEROS, TT_SHAPE(d), "%s.%s", prefix, old ? "beta" : "bias"),
-		.eps = eps,
-	};
-}
-
-static struct nn_norm open_layer_norm(struct nn_source *s, const char *layer, const char *name, const struct bert_config *c)
-{
-	char *prefix = xasprintf("%s.%s", layer, name);
-	struct nn_norm norm = open_norm(s, prefix, c->hidden, c->eps);
-
-	free(prefix);
-	return norm;
-}
-
-static struct nn_linear open_layer_linear(struct nn_source *s, const char *layer, const char *name, int64_t in, int64_t out)
-{
-	char *prefix = xasprintf("%s.%s", layer, name);
-	struct nn_linear linear = nn_linear_open(s, prefix, in, out, true);
-
-	free(prefix);
-	return linear;
-}
-
 static struct bert_layer open_layer(struct nn_source *s, const struct bert_config *c, const char *root, int index)
 {
 	char *name = xasprintf("%sencoder.layer.%d", root, index);
-	int64_t d = c->hidden, wide = c->intermediate;
 	struct bert_layer layer = {
-		.query = open_layer_linear(s, name, "attention.self.query", d, d),
-		.key = open_layer_linear(s, name, "attention.self.key", d, d),
-		.value = open_layer_linear(s, name, "attention.self.value", d, d),
-		.output = open_layer_linear(s, name, "attention.output.dense", d, d),
-		.attention_norm = open_layer_norm(s, name, "attention.output.LayerNorm", c),
-		.up = open_layer_linear(s, name, "intermediate.dense", d, wide),
-		.down = open_layer_linear(s, name, "output.dense", wide, d),
-		.output_norm = open_layer_norm(s, name, "output.LayerNorm", c),
+		.attention = postnorm_attention_open(s, name, &postnorm_bert, c->hidden, c->heads, c->eps),
+		.feed = postnorm_feed_open(s, name, &postnorm_bert, c->hidden, c->intermediate, c->activation, c->eps),
 	};
 
 	free(name);
 	return layer;
 }
 
+/* The head: the same two layers under other names. */
+static void open_head(struct bert_net *net, struct nn_source *s, const char *root)
+{
+	const struct bert_config *c = &net->config;
+
+	if (c->roberta) {
+		net->pooler = nn_linear_open(s, "classifier.dense", c->hidden, c->hidden, true);
+		net->classifier = nn_linear_open(s, "classifier.out_proj", c->hidden, c->labels, true);
+	} else {
+		net->pooler = nn_linear_open(s, *root ? "bert.pooler.dense" : "pooler.dense", c->hidden, c->hidden, true);
+		net->classifier = nn_linear_open(s, "classifier", c->hidden, c->labels, true);
+	}
+}
+
+/* What names of tensors begin with; a bare encoder's file leaves it away. */
+static const char *root_of(const struct bert_config *c, const struct nn_source *s)
+{
+	const char *root = c->roberta ? "roberta." : "bert.";
+
+	return nn_has(s, "embeddings.word_embeddings.weight") && !nn_has(s, "%sembeddings.word_embeddings.weight", root) ? "" : root;
+}
+
 struct bert_net *bert_net_create(const struct bert_config *config, struct nn_source *source)
 {
 	struct bert_net *net = xcalloc(1, sizeof *net);
 	const struct bert_config *c = &net->config;
-	const char *root =
-		source->file && !nn_has(source, "bert.embeddings.word_embeddings.weight") && nn_has(source, "embeddings.word_embeddings.weight")
-			? ""
-			: "bert.";
+	const char *root = root_of(config, source);
 	char *embeddings = xasprintf("%sembeddings", root);
 
 	net->config = *config;
@@ -152,12 +141,11 @@ struct bert_net *bert_net_create(const struct bert_config *config, struct nn_sou
 	net->words = nn_weight(source, NN_NORMAL, TT_SHAPE(c->vocabulary, c->hidden), "%s.word_embeddings.weight", embeddings);
 	net->positions = nn_weight(source, NN_NORMAL, TT_SHAPE(c->positions, c->hidden), "%s.position_embeddings.weight", embeddings);
 	net->types = nn_weight(source, NN_NORMAL, TT_SHAPE(c->types, c->hidden), "%s.token_type_embeddings.weight", embeddings);
-	net->norm = open_layer_norm(source, embeddings, "LayerNorm", c);
+	net->norm = postnorm_norm_open(source, embeddings, "LayerNorm", c->hidden, c->eps);
 	net->layer = xcalloc((size_t)c->layers, sizeof *net->layer);
 	for (int i = 0; i < c->layers; i++)
 		net->layer[i] = open_layer(source, c, root, i);
-	net->pooler = open_layer_linear(source, *root ? "bert.pooler" : "pooler", "dense", c->hidden, c->hidden);
-	net->classifier = nn_linear_open(source, "classifier", c->hidden, c->labels, true);
+	open_head(net, source, root);
 	free(embeddings);
 	return net;
 }
@@ -172,27 +160,31 @@ void bert_net_destroy(struct bert_net *net)
 
 /* ---- forward ---- */
 
-/* The most negative finite number of a dtype: what the reference adds to masked scores. Kept in the compute dtype, where -FLT_MAX would be -inf in half. */
-static double lowest(enum tt_dtype dtype)
+/* RoBERTa's places: pads all stand at the place of their own id, other tokens are counted from behind it (create_position_ids_from_input_ids of the
+ * published code). Of the ids, not of the mask. */
+static tt_tensor *places(const struct bert_net *net, tt_pool *p, tt_tensor *ids)
 {
-	switch (dtype) {
-	case TT_F16:
-		return -65504.0;
-	case TT_BF16:
-		return -0x1.fep127;
-	default:
-		return -(double)FLT_MAX;
+	int64_t rows = tt_size(ids, 0), length = tt_size(ids, 1), pad = net->config.pad;
+	int64_t *list = xcalloc((size_t)(rows * length) + 1, sizeof *list), last = pad;
+	tt_tensor *x = NULL;
+
+	if (tt_to_i64(p, ids, list, (size_t)(rows * length)) == 0) {
+		for (int64_t i = 0; i < rows * length; i++) {
+			last = i % length == 0 ? pad : last;
+			list[i] = list[i] == pad ? pad : ++last;
+		}
+		x = tt_to(p, tt_from_i64(p, list, TT_SHAPE(rows, length)), TT_I64, net->device);
 	}
+	free(list);
+	return x;
 }
 
-/* mask [B,L] -> (1 - mask) * lowest, [B,1,1,L] in the compute dtype */
-static tt_tensor *mask_bias(const struct bert_net *net, tt_pool *p, tt_tensor *mask)
+/* What stands for the places of ids [B,L]: [B,L,hidden], or [L,hidden] where all rows are alike. */
+static tt_tensor *positions(const struct bert_net *net, tt_pool *p, tt_tensor *ids)
 {
-	int64_t rows = tt_size(mask, 0), length = tt_size(mask, 1);
-
-	mask = tt_to(p, mask, net->compute, net->device);
-	mask = tt_scale(p, tt_add_scalar(p, tt_scale(p, mask, -1), 1), lowest(net->compute));
-	return tt_reshape(p, mask, TT_SHAPE(rows, 1, 1, length));
+	if (net->config.roberta)
+		return tt_embedding(p, net->positions, places(net, p, ids));
+	return tt_slice(p, net->positions, 0, 0, tt_size(ids, 1));
 }
 
 /* LN(word + type + position), summed in fp32 -> [B,L,hidden] fp32 */
@@ -202,26 +194,8 @@ static tt_tensor *embed(const struct bert_net *net, tt_pool *p, tt_tensor *ids, 
 	tt_tensor *type = types ? tt_embedding(p, net->types, types) : tt_slice(p, net->types, 0, 0, 1);
 
 	x = tt_add(p, x, tt_cast(p, type, TT_F32));
-	x = tt_add(p, x, tt_cast(p, tt_slice(p, net->positions, 0, 0, tt_size(ids, 1)), TT_F32));
+	x = tt_add(p, x, tt_cast(p, positions(net, p, ids), TT_F32));
 	return nn_norm(p, &net->norm, x, TT_F32);
-}
-
-/* LN(x + attention(x)); x [B,L,hidden] fp32 */
-static tt_tensor *attend(const struct bert_net *net, tt_pool *p, const struct bert_layer *l, tt_tensor *x, tt_tensor *bias)
-{
-	tt_tensor *h = tt_cast(p, x, net->compute);
-	double scale = 1 / sqrt((double)net->config.hidden / net->config.heads);
-
-	h = nn_attention(p, &l->query, &l->key, &l->value, h, h, net->config.heads, scale, bias, false, NULL);
-	return nn_norm(p, &l->attention_norm, tt_add(p, x, nn_linear(p, &l->output, h)), TT_F32);
-}
-
-/* LN(x + down(act(up(x)))); x [B,L,hidden] fp32 */
-static tt_tensor *feed(const struct bert_net *net, tt_pool *p, const struct bert_layer *l, tt_tensor *x)
-{
-	tt_tensor *h = tt_activate_(p, nn_linear(p, &l->up, tt_cast(p, x, net->compute)), net->config.activation);
-
-	return nn_norm(p, &l->output_norm, tt_add(p, x, nn_linear(p, &l->down, h)), TT_F32);
 }
 
 /* x [B,L,hidden] fp32 -> tanh(W x[:,0] + b) [B,hidden] in the compute dtype */
@@ -250,9 +224,9 @@ static tt_tensor *encode(const struct bert_net *net, tt_pool *p, tt_tensor *ids,
 		seen.embeddings = x;
 	settle(p, m, x, &seen);
 	for (int i = 0; i < net->config.layers; i++) {
-		x = attend(net, p, &net->layer[i], x, bias);
+		x = postnorm_attend(p, &net->layer[i].attention, net->compute, x, x, bias, false);
 		settle(p, m, x, &seen);
-		x = feed(net, p, &net->layer[i], x);
+		x = postnorm_feed(p, &net->layer[i].feed, net->compute, x);
 		if (trace && i == 0)
 			seen.layer0 = x;
 		settle(p, m, x, &seen);
@@ -270,9 +244,9 @@ tt_tensor *bert_logits_traced(const struct bert_net *net, tt_pool *p, tt_tensor 
 	tt_mark m = tt_here(p);
 	tt_tensor *bias, *x, *pooled, *logits;
 
-	if (tt_size(ids, 1) > net->config.positions)
-		return tt_fail(p, "%lld tokens are more than the model's %d positions", (long long)tt_size(ids, 1), net->config.positions);
-	bias = mask ? mask_bias(net, p, mask) : NULL;
+	if (tt_size(ids, 1) > bert_longest(&net->config))
+		return tt_fail(p, "%lld tokens are more than the model's %d positions", (long long)tt_size(ids, 1), bert_longest(&net->config));
+	bias = mask ? postnorm_mask(p, mask, net->compute, net->device) : NULL;
 	ids = tt_to(p, ids, TT_I64, net->device);
 	types = types ? tt_to(p, types, TT_I64, net->device) : NULL;
 	x = encode(net, p, ids, types, bias, trace ? &seen : NULL);

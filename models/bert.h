@@ -1,4 +1,5 @@
-/* bert.h - BERT for sequence classification, as NLI uses it (Devlin et al. 2019; names as in BertForSequenceClassification).
+/* bert.h - BERT for sequence classification, as NLI uses it (Devlin et al. 2019; names as in BertForSequenceClassification), and RoBERTa (Liu et al. 2019;
+ * RobertaForSequenceClassification), which is the same network with other names and with positions that are counted from behind the pad token's id.
  *
  * Thread: the lane's. Post-norm layers; the residual stream and the norms stay fp32, products run in the source's compute dtype, so that the same code runs
  * bf16 inference over bf16 weights and bf16 training over fp32 masters.
@@ -20,6 +21,8 @@
 struct bert_config {
 	int vocabulary, hidden, layers, heads, intermediate, positions, types, labels;
 	enum tt_activation activation;
+	bool roberta; /* model_type "roberta" */
+	int pad;      /* RoBERTa: the pad token's id */
 	double eps;
 };
 
@@ -29,11 +32,12 @@ int bert_config_read(const json_t *config, const char *dir, struct bert_config *
 /* Takes the number of labels from the classifier of a file that has one. */
 void bert_config_adopt(struct bert_config *config, const struct checkpoint *file);
 
-enum { BERT_SLICE_TOKENS = 4096 }; /* bert_nli.c computes so many at once, padding included */
+/* The most tokens that a text may have. */
+int bert_longest(const struct bert_config *config);
 
 struct bert_net;
 
-/* The prefix "bert." or "" and the old names gamma/beta are found out from the source's file. The net's struct is malloc'd; its tensors are the source's. */
+/* The prefix "bert.", "roberta." or "" and the old names gamma/beta are found out from the source's file. The net's struct is malloc'd; its tensors are the source's. */
 struct bert_net *bert_net_create(const struct bert_config *config, struct nn_source *source);
 void bert_net_destroy(struct bert_net *net); /* not the tensors; NULL is fine */
 
@@ -43,7 +47,8 @@ struct bert_trace {
 	tt_tensor *pooled;                     /* [B,hidden] */
 };
 
-/* ids, types, mask: [B,L] I64 (types and mask may be NULL: zeros, ones) -> logits [B,labels] fp32. L <= positions and every id < vocabulary. */
+/* ids, types, mask: [B,L] I64 (types and mask may be NULL: zeros, ones) -> logits [B,labels] fp32. L <= bert_longest and every id < vocabulary.
+ * RoBERTa's ids are read back for their positions, so they had better lie in host memory. */
 tt_tensor *bert_logits(const struct bert_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask);
 /* The same; trace may be NULL. */
 tt_tensor *bert_logits_traced(const struct bert_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask, struct bert_trace *trace);

@@ -19,6 +19,13 @@ void forecast_count_end(struct nn_source *source, struct forecast *out);
 
 /* clip_image_features over `batch` pictures. Texts hold less, and only while labels change. */
 void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out);
+/* One slice of nli_classify: its pairs, and the ids, types and mask that it begins with for all their tokens. */
+int64_t forecast_nli_batch(const struct forecast_request *request);
+void forecast_nli_inputs(struct tally *t, int64_t rows, bool types);
+/* Half layers of postnorm.h; x lies outside, and each ends with a new one in its place. cross: keys and values of another stream than x. */
+void forecast_postnorm_attend(struct tally *t, const struct tally_attention *a, bool cross);
+void forecast_postnorm_leave(struct tally *t, int64_t rows, int64_t d);
+void forecast_postnorm_feed(struct tally *t, int64_t rows, int64_t d, int64_t wide);
 /* bert_logits over `batch` pairs of `tokens` tokens each. */
 void forecast_bert(const struct bert_config *c, const struct forecast_request *request, struct forecast *out);
 

@@ -14,7 +14,7 @@ struct inputs {
 
 static bool claims(const json_t *root)
 {
-	return golden_is_network(root, "bert-nli") || golden_is_network(root, "bert");
+	return golden_is_network(root, "bert-nli") || golden_is_network(root, "bert") || golden_is_network(root, "roberta-nli");
 }
 
 static bool same_shape(const struct golden_ids *a, const struct golden_ids *b)

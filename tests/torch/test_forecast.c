@@ -7,6 +7,7 @@
 #include "models/bert.h"
 #include "models/clip.h"
 #include "models/models.h"
+#include "models/nli.h"
 #include "tests/torch/small_ofa.h"
 
 enum { OWNER = 2, CLIP_SIZE = 96, POSITIONS = 64, WORDS = 200, MOST = 12 };
@@ -317,7 +318,7 @@ static void test_defaults(void **state)
 	own = forecast_of(m, 2, 0, 0, 0);
 	same = forecast_of(m, 2, 0, 0, POSITIONS);
 	assert_memory_equal(&own, &same, sizeof own);
-	most = forecast_of(m, BERT_SLICE_TOKENS / POSITIONS, 0, 0, 0);
+	most = forecast_of(m, NLI_SLICE_TOKENS / POSITIONS, 0, 0, 0);
 	beyond = forecast_of(m, 100000, 0, 0, 0); /* more than one slice is computed in turn */
 	assert_memory_equal(&most, &beyond, sizeof most);
 	lib->close(m);
