@@ -277,6 +277,25 @@ struct nn_linear nn_linear_open(struct nn_source *s, const char *prefix, int64_t
 	return l;
 }
 
+struct nn_linear nn_linear_open_packed(struct nn_source *s, const char *prefix, int64_t in, int64_t out, bool bias)
+{
+	tt_mark m = tt_here(s->pool);
+	struct nn_linear l;
+
+	if (s->count && nn_count_packed(s, out, in)) {
+		if (bias)
+			nn_weight(s, NN_ZEROS, TT_SHAPE(out), "%s.bias", prefix);
+		return (struct nn_linear){.out = out};
+	}
+	l = nn_linear_open(s, prefix, in, out, bias);
+	if (s->file && l.w) {
+		nn_pack(s->pool, &l);
+		l.w = NULL;
+		tt_keep(s->pool, m, (tt_tensor *[]){l.packed, l.b}, 2);
+	}
+	return l;
+}
+
 struct nn_norm nn_norm_open(struct nn_source *s, const char *prefix, int64_t d, double eps)
 {
 	struct nn_norm n = {.eps = eps};

@@ -88,13 +88,15 @@ struct nn_norm {
 
 /* "<prefix>.weight" and, with bias, "<prefix>.bias". */
 struct nn_linear nn_linear_open(struct nn_source *s, const char *prefix, int64_t in, int64_t out, bool bias);
+/* A decoder's matrix, which meets few rows at a time: laid out by nn_pack when it comes from a file; where that makes a copy, the original goes. */
+struct nn_linear nn_linear_open_packed(struct nn_source *s, const char *prefix, int64_t in, int64_t out, bool bias);
 struct nn_norm nn_norm_open(struct nn_source *s, const char *prefix, int64_t d, double eps);
 /* Lays the weight out for few rows (decoders); see tt_pack_linear. */
 void nn_pack(tt_pool *pool, struct nn_linear *l);
 
-tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x);                /* [...,in] -> [...,out] */
+tt_tensor *nn_linear(tt_pool *p, const struct nn_linear *l, tt_tensor *x);                      /* [...,in] -> [...,out] */
 tt_tensor *nn_linear_add_(tt_pool *p, const struct nn_linear *l, tt_tensor *x, tt_tensor *sum); /* sum + that, over sum; see tt_linear_add_ */
-tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out); /* [...,d] */
+tt_tensor *nn_norm(tt_pool *p, const struct nn_norm *n, tt_tensor *x, enum tt_dtype out);       /* [...,d] */
 /* [B,L,H*D] -> [B,H,L,D], a view */
 tt_tensor *nn_heads(tt_pool *p, tt_tensor *x, int heads);
 /* Attention with separate q, k, v layers over q-input x and kv-input y, both [B,L,d] in the compute dtype: [B,Lq,d] before the output layer. scale

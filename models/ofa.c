@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
-#include "core/utf8.h"
+#include "models/caption.h"
 #include "models/forecast.h"
 #include "models/json.h"
 #include "models/models.h"
@@ -263,34 +263,16 @@ char *ofa_caption_text(const struct bpe *bpe, const int32_t *ids, size_t n, bool
 	return text;
 }
 
-/* One call of caption. */
-struct captioning {
-	const struct ofa_model *model;
-	const struct caption_options *options;
-	struct ofa_decoding *decoding;
-};
+static char *text_of(const struct model *base, const int32_t *ids, int n, bool whole)
+{
+	const struct ofa_model *m = (const struct ofa_model *)base;
+
+	return ofa_caption_text(m->bpe, ids, (size_t)n, m->english, whole);
+}
 
 static int step(void *ctx, const struct beam_step *s, struct error *err)
 {
-	return ofa_decoding_step(((struct captioning *)ctx)->decoding, s, err);
-}
-
-/* The ids' text into a caption's room: printable, and cut between characters where it is longer. */
-static void put_text(const struct captioning *c, const int32_t *ids, int n, bool whole, char *out, size_t size)
-{
-	char *text = ofa_caption_text(c->model->bpe, ids, (size_t)n, c->model->english, whole);
-
-	utf8_escape(text, strlen(text), out, size);
-	free(text);
-}
-
-static void settled(void *ctx, int item, const int32_t *ids, int n)
-{
-	const struct captioning *c = ctx;
-	struct caption so_far;
-
-	put_text(c, ids, n, false, so_far.text, sizeof so_far.text);
-	c->options->on_text(c->options->ctx, item, so_far.text, n);
+	return ofa_decoding_step(ctx, s, err);
 }
 
 /* What the options leave open is the model's own. */
@@ -316,40 +298,10 @@ static struct beam_options search_options(const struct ofa_model *m, const struc
 	};
 }
 
-/* The best hypothesis. */
-static int deliver(const struct captioning *c, const struct beam_result *r, int row, struct caption *out, struct error *err)
-{
-	const struct beam_hypothesis *h = r->hypotheses;
-
-	if (r->n == 0)
-		return fail(err, E_MODEL, "%s: the scores of the next word are not finite; try another precision", c->model->base.info.name);
-	put_text(c, h->ids, h->length, true, out->text, sizeof out->text);
-	out->tokens = h->length;
-	out->score = h->score;
-	if (c->options->on_text)
-		c->options->on_text(c->options->ctx, row, out->text, h->length - 1);
-	return 0;
-}
-
-static int search(struct captioning *c, const struct beam_options *o, int n, struct caption *out, struct error *err)
-{
-	struct beam_result *results = xcalloc((size_t)n, sizeof *results);
-	int rc = beam_search(o, n, step, c->options->on_text ? settled : NULL, c, results, err);
-
-	for (int i = 0; i < n; i++) {
-		if (rc == 0)
-			rc = deliver(c, &results[i], i, &out[i], err);
-		beam_result_free(&results[i]);
-	}
-	free(results);
-	return rc;
-}
-
 static int caption(struct model *base, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err)
 {
 	struct ofa_model *m = (struct ofa_model *)base;
-	struct captioning c = {.model = m, .options = options};
-	struct beam_options o = search_options(m, options);
+	struct caption_search c = {.model = base, .options = options, .search = search_options(m, options), .step = step, .text = text_of};
 	int n = (int)tt_size(pixels, 0), rc;
 	tt_pool *p = base->work;
 	struct ofa_memory memory;
@@ -357,9 +309,9 @@ static int caption(struct model *base, tt_tensor *pixels, const struct caption_o
 
 	if (ofa_encode(m->net, p, pixels, tt_expand(p, prompt, TT_SHAPE(n, m->n_prompt)), false, &memory) < 0)
 		return model_check(base, "encoder", err);
-	c.decoding = ofa_decoding_create(m->net, p, &memory, o.max_length);
-	rc = search(&c, &o, n, out, err);
-	ofa_decoding_destroy(c.decoding);
+	c.ctx = ofa_decoding_create(m->net, p, &memory, c.search.max_length);
+	rc = caption_search(&c, n, out, err);
+	ofa_decoding_destroy(c.ctx);
 	return rc;
 }
 

@@ -25,22 +25,12 @@ static struct nn_linear open_linear(struct nn_source *s, const char *prefix, con
 	return l;
 }
 
-/* A decoder's matrix: it meets few rows at a time. Where packing makes a copy, the original goes. */
 static struct nn_linear open_packed(struct nn_source *s, const char *prefix, const char *name, int64_t in, int64_t out)
 {
-	tt_mark m = tt_here(s->pool);
-	struct nn_linear l;
+	char *full = xasprintf("%s.%s", prefix, name);
+	struct nn_linear l = nn_linear_open_packed(s, full, in, out, true);
 
-	if (s->count && nn_count_packed(s, out, in)) {
-		nn_weight(s, NN_ZEROS, TT_SHAPE(out), "%s.%s.bias", prefix, name);
-		return (struct nn_linear){.out = out};
-	}
-	l = open_linear(s, prefix, name, in, out);
-	if (s->file && l.w) {
-		nn_pack(s->pool, &l);
-		l.w = NULL;
-		tt_keep(s->pool, m, (tt_tensor *[]){l.packed, l.b}, 2);
-	}
+	free(full);
 	return l;
 }
 
