@@ -75,6 +75,7 @@ void apply_cap(int device, int64_t bytes, int64_t total)
 	const auto stats = allocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
 	if (bytes > 0 && stats.reserved_bytes[0].current > bytes)
 		allocator::emptyCache();
+	caps[static_cast<size_t>(device)] = bytes;
 }
 
 void empty_cache()
@@ -174,13 +175,19 @@ bool cuda_known(int device)
 	return device >= 0 && device < CUDA_DEVICES_MAX && device < tt_cuda_devices();
 }
 
-void cuda_memory_read(int device, struct tt_memory *out, int64_t *peak)
+void cuda_device_read(int device, struct tt_memory *out)
 {
 	const cuda_driver *driver = cuda_driver::get();
 	if (driver)
 		driver->memory_of(device, &out->device_free, &out->device_total);
+}
+
+int64_t cuda_allocator_read(int device, struct tt_memory *out)
+{
+	int64_t peak = 0;
 	out->cap = caps[static_cast<size_t>(device)];
-	quietly([&] { read_allocator(device, out, peak); });
+	quietly([&] { read_allocator(device, out, &peak); });
+	return peak;
 }
 
 int64_t cuda_restart_peak(int device)
@@ -195,9 +202,7 @@ void cuda_set_cap(int device, int64_t bytes)
 	struct tt_device about;
 	if (tt_device_describe(device, &about) < 0 || about.total <= 0)
 		return;
-	bytes = std::max<int64_t>(bytes, 0);
-	caps[static_cast<size_t>(device)] = bytes;
-	quietly([&] { apply_cap(device, bytes, about.total); });
+	quietly([&] { apply_cap(device, std::max<int64_t>(bytes, 0), about.total); });
 }
 
 void cuda_trim()

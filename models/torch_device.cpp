@@ -1,7 +1,6 @@
 /* torch_device.cpp - which devices there are, why one cannot be used, and how numbers come about on them. */
 #include "models/torch_private.h"
 
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,8 +8,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
-
-#include <dlfcn.h>
 
 #include "models/torch_driver.h"
 
@@ -176,27 +173,8 @@ int tt_device_describe(int device, struct tt_device *out)
 
 /* ---- tuning ------------------------------------------------------------------------------------------------------------------------------- */
 
-namespace
-{
-
-/* OpenBLAS counts its threads itself, for the whole process. Other BLAS libraries have no such function. */
-void set_blas_threads(int n)
-{
-	using set_threads = void (*)(int);
-	static const set_threads set = [] {
-		void *blas = dlopen("libblas.so.3", RTLD_LAZY | RTLD_NOLOAD);
-		return reinterpret_cast<set_threads>(dlsym(blas ? blas : RTLD_DEFAULT, "openblas_set_num_threads"));
-	}();
-	static std::atomic<int> now{0};
-	if (set && now.exchange(n) != n)
-		set(n);
-}
-
-} // namespace
-
 int tt_tune(const struct tt_tuning *tuning, char *message, size_t size)
 {
-	const int threads = tuning->threads > 0 ? tuning->threads : runtime_cpus();
 	try {
 		at::manual_seed(tuning->seed);
 		at::globalContext().setDeterministicAlgorithms(tuning->deterministic, false);
@@ -205,8 +183,7 @@ int tt_tune(const struct tt_tuning *tuning, char *message, size_t size)
 #endif
 		at::globalContext().setDeterministicCuDNN(tuning->deterministic);
 		at::globalContext().setBenchmarkCuDNN(tuning->benchmark && !tuning->deterministic);
-		at::set_num_threads(threads);
-		set_blas_threads(threads);
+		at::set_num_threads(tuning->threads > 0 ? tuning->threads : runtime_cpus());
 		return 0;
 	} catch (...) {
 		std::string what;

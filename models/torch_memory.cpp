@@ -348,11 +348,8 @@ void tt_memory_read(int device, struct tt_memory *out)
 		out->device_total = memory_total();
 		out->device_free = meminfo_bytes("MemAvailable");
 	} else if (cuda_known(device)) {
-		peaks_of(device).read(out->peak, [&] {
-			int64_t highest = 0;
-			cuda_memory_read(device, out, &highest);
-			return highest;
-		});
+		cuda_device_read(device, out); /* before the lock: it may take its time */
+		peaks_of(device).read(out->peak, [&] { return cuda_allocator_read(device, out); });
 	} else {
 		return;
 	}

@@ -110,8 +110,9 @@ void account_read(int device, struct tt_memory *out); /* weights and kv; nothing
 /* torch_cuda.cpp: libtorch's caching allocator and the device. None throws; device is one of tt_cuda_devices(). */
 enum { CUDA_DEVICES_MAX = 64 };
 bool cuda_known(int device);
-void cuda_memory_read(int device, struct tt_memory *out, int64_t *peak); /* all but the peaks and the account; *peak: since cuda_restart_peak */
-int64_t cuda_restart_peak(int device);                                   /* the peak so far; from now on it is counted from what is used now */
+void cuda_device_read(int device, struct tt_memory *out);       /* total and free; both stay 0 where this process has not used the device yet */
+int64_t cuda_allocator_read(int device, struct tt_memory *out); /* used, cached, cap, refused; the peak since cuda_restart_peak */
+int64_t cuda_restart_peak(int device);                          /* the peak so far; from now on it is counted from what is used now */
 void cuda_set_cap(int device, int64_t bytes);
 void cuda_trim();
 

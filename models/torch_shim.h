@@ -61,7 +61,7 @@ struct tt_tuning {
 	uint64_t seed;
 	bool deterministic; /* an op that has no kernel of that kind fails */
 	bool benchmark;     /* cuDNN tries kernels and keeps the fastest */
-	int threads;        /* intra-op, here and in OpenBLAS; 0 = CPUs in the affinity mask */
+	int threads;        /* intra-op; 0 = CPUs in the affinity mask */
 };
 int tt_tune(const struct tt_tuning *tuning, char *message, size_t size); /* 0/-1 and a message */
 
@@ -108,7 +108,7 @@ struct tt_memory {
 	int64_t cached;                            /* bytes kept for reuse, not in use */
 	int64_t cap;                               /* 0 = none */
 	int64_t weights[TT_OWNERS], kv[TT_OWNERS]; /* of used, by owner */
-	int64_t device_total, device_free;         /* of the device; CPU: MemTotal and MemAvailable */
+	int64_t device_total, device_free;         /* of the device, 0 before it was used; CPU: MemTotal and MemAvailable */
 	int64_t refused;                           /* allocations the cap refused so far */
 };
 /* Any thread, never blocks on a lane; on CUDA it asks the driver, which may take its time. device: TT_CPU or ordinal, others read as zeros. Mapped weights
