@@ -1,6 +1,6 @@
 /* golden.c - runs fixtures: our numbers against a reference's, on weights that need no download. See golden.h.
  *
- *	golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16] [--data DIR] FILE.json…
+ *	golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] FILE.json…
  *
  * Prints one line per case and a count at the end; leaves with 1 when anything missed or could not be read, 2 for wrong arguments.
  */
@@ -149,7 +149,7 @@ static void run_file(struct golden *g, const char *path)
 
 static int usage(void)
 {
-	fputs("usage: golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16] [--data DIR] FILE.json...\n", stderr);
+	fputs("usage: golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] FILE.json...\n", stderr);
 	return -1;
 }
 
@@ -169,9 +169,10 @@ static int read_device(const char *text, int *device)
 
 static int read_precision(const char *text, enum precision *precision)
 {
-	static const char *const names[] = {[PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16", [PRECISION_FP16] = "fp16"};
+	static const char *const names[] = {
+		[PRECISION_FP32] = "fp32", [PRECISION_BF16] = "bf16", [PRECISION_FP16] = "fp16", [PRECISION_AUTOCAST] = "autocast"};
 
-	for (int i = PRECISION_FP32; i <= PRECISION_FP16; i++) {
+	for (int i = PRECISION_FP32; i <= PRECISION_AUTOCAST; i++) {
 		if (strcmp(text, names[i]) == 0) {
 			*precision = (enum precision)i;
 			return 0;
@@ -239,7 +240,7 @@ int main(int argc, char **argv)
 		execv("/proc/self/exe", argv);
 	if (read_arguments(argc, argv, &g) < 0 || start(&g) < 0)
 		return 2;
-	if (g.device == TT_CPU && g.precision == PRECISION_BF16 && !tt_cpu_has_bf16()) {
+	if (g.device == TT_CPU && g.precision != PRECISION_FP32 && !tt_cpu_has_bf16()) {
 		puts("skipped: this CPU has no bf16 instructions");
 		return 0;
 	}

@@ -336,6 +336,10 @@ int golden_weights_open(const struct golden *g, bool own_dtypes, struct golden_w
 		return -1;
 	out->pool = tt_pool_create(TT_INFER);
 	out->work = tt_pool_create(TT_INFER);
+	if (g->precision == PRECISION_AUTOCAST) {
+		tt_set_autocast(out->pool, g->device == TT_CPU ? TT_BF16 : TT_F16);
+		tt_set_autocast(out->work, g->device == TT_CPU ? TT_BF16 : TT_F16);
+	}
 	out->source = (struct nn_source){.pool = out->pool, .compute = compute_of(g->precision), .device = g->device, .file = out->file};
 	return 0;
 }
