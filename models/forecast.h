@@ -6,6 +6,7 @@
 #ifndef MODELS_FORECAST_H
 #define MODELS_FORECAST_H
 
+#include "models/bart.h"
 #include "models/bert.h"
 #include "models/clip.h"
 #include "models/models.h"
@@ -22,12 +23,14 @@ void forecast_clip(const struct clip_config *c, const struct forecast_request *r
 /* One slice of nli_classify: its pairs, and the ids, types and mask that it begins with for all their tokens. */
 int64_t forecast_nli_batch(const struct forecast_request *request);
 void forecast_nli_inputs(struct tally *t, int64_t rows, bool types);
-/* Half layers of postnorm.h; x lies outside, and each ends with a new one in its place. cross: keys and values of another stream than x. */
-void forecast_postnorm_attend(struct tally *t, const struct tally_attention *a, bool cross);
+/* Half layers of postnorm.h; x lies outside, and each ends with a new one in its place. */
+void forecast_postnorm_attend(struct tally *t, const struct tally_attention *a);
 void forecast_postnorm_leave(struct tally *t, int64_t rows, int64_t d);
 void forecast_postnorm_feed(struct tally *t, int64_t rows, int64_t d, int64_t wide);
 /* bert_logits over `batch` pairs of `tokens` tokens each. */
 void forecast_bert(const struct bert_config *c, const struct forecast_request *request, struct forecast *out);
+/* bart_logits over the same. */
+void forecast_bart(const struct bart_config *c, const struct forecast_request *request, struct forecast *out);
 
 struct forecast_captions {
 	int height, width; /* pixels */

@@ -35,7 +35,7 @@ void forecast_bert(const struct bert_config *c, const struct forecast_request *r
 	forecast_nli_inputs(&t, rows, has_types(c));
 	embed(&t, c, rows, length);
 	for (int i = 0; i < c->layers; i++) {
-		forecast_postnorm_attend(&t, &a, false);
+		forecast_postnorm_attend(&t, &a);
 		forecast_postnorm_feed(&t, rows, c->hidden, c->intermediate);
 	}
 	tally_end(&t, out);

@@ -17,13 +17,11 @@ void forecast_nli_inputs(struct tally *t, int64_t rows, bool types)
 		tally_hold(t, rows, t->compute); /* the mask on its way to a bias */
 }
 
-void forecast_postnorm_attend(struct tally *t, const struct tally_attention *a, bool cross)
+void forecast_postnorm_attend(struct tally *t, const struct tally_attention *a)
 {
 	int64_t start = tally_here(t), rows = a->batch * a->rows, d = a->heads * a->depth;
 
 	tally_cast(t, rows * d, TT_F32, t->compute);
-	if (cross)
-		tally_cast(t, a->batch * a->keys * d, TT_F32, t->compute);
 	tally_attention_layers(t, a);
 	forecast_postnorm_leave(t, rows, d);
 	tally_keep(t, start, 0);

@@ -42,7 +42,7 @@ struct nn_norm postnorm_norm_open(struct nn_source *s, const char *prefix, const
 
 /* mask [B,L] of 0 and 1 -> what is added to scores, [B,1,1,L] in compute: 0, or for 0 compute's most negative finite number, as the reference does. */
 tt_tensor *postnorm_mask(tt_pool *p, tt_tensor *mask, enum tt_dtype compute, int device);
-/* Queries of x, keys and values of y (x itself, or an encoder's output in fp32); bias and causal as in tt_attention. */
+/* Queries of x, keys and values of y (x itself, or an encoder's output in fp32 or compute); bias and causal as in tt_attention. */
 tt_tensor *postnorm_attend(tt_pool *p, const struct postnorm_attention *a, enum tt_dtype compute, tt_tensor *x, tt_tensor *y, tt_tensor *bias,
 			   bool causal);
 /* The end of that: mixed [B,L,d] in compute, before the output layer. */
