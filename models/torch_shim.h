@@ -53,7 +53,7 @@ typedef size_t tt_mark;
 int tt_start(int threads, char *message, size_t size);
 const char *tt_version(void); /* "1.13.1", or with "+cu121" when CUDA kernels are present; static */
 bool tt_cpu_has_bf16(void);   /* avx512_bf16 or amx_bf16: otherwise bf16 on a CPU is slower than fp32 */
-double tt_blas_gflops(void);  /* measured: 192^3 fp32 product, best of 6, about 2 ms */
+double tt_blas_gflops(void);  /* measured: 192^3 fp32 product, best of 6, about 2 ms; OpenBLAS: on one thread */
 void tt_seed(uint64_t seed);  /* torch's generators */
 
 /* How numbers come about, for all that runs after it on any thread; but `threads` of an op is only what the calling thread's own ops take. */
