@@ -42,5 +42,6 @@ int runtime_prepare(int threads)
 	snprintf(count, sizeof count, "%d", threads > 0 ? threads : runtime_cpus());
 	int changed = set_default("OMP_WAIT_POLICY", "PASSIVE");
 	changed = set_default("GOMP_SPINCOUNT", "20000") || changed;
+	changed = set_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8") || changed;
 	return set_default("OMP_NUM_THREADS", count) || changed;
 }
