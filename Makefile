@@ -3,6 +3,8 @@
 # Knobs (all may be given on the command line):
 #   BUILD=build            where everything is built
 #   SCREEN=1               0: the headless program, without ncurses and libchafa
+#   HUB=1                  0: without libcurl and nettle, which `vramble models pull` and `verify` use; chosen by what is installed
+#   SENTENCEPIECE=1        0: without it, which the tokenizers of DeBERTa and SigLIP need; chosen by what is installed
 #   TORCH_DIR=             a libtorch or a pip torch folder (holds include/ and lib/)
 #   SANITIZE=              address or thread (make asan, make tsan set it)
 #   WERROR=                1: warnings are errors
@@ -37,10 +39,18 @@ endif
 PKG_CONFIG ?= pkg-config
 pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 
-CORE_LIBS = $(call pkg,--libs,libexif) -lm -lpthread -ldl
+HUB_PKGS := libcurl nettle
+ifeq ($(origin HUB),undefined)
+HUB := $(shell $(PKG_CONFIG) --exists 'libcurl >= 7.85' nettle 2>/dev/null && echo 1 || echo 0)
+endif
+HUB_LIBS = $(if $(filter 0,$(HUB)),,-Wl,--push-state,--as-needed $(call pkg,--libs,$(HUB_PKGS)) -Wl,--pop-state)
+CORE_LIBS = $(call pkg,--libs,libexif) $(HUB_LIBS) -lm -lpthread -ldl
 TEXT_PKGS := jansson libpcre2-8 libxml-2.0 zlib
 TEXT_LIBS = -Wl,--push-state,--as-needed $(call pkg,--libs,$(TEXT_PKGS)) -lunistring -Wl,--pop-state
 SCREEN_PKGS := ncursesw chafa glib-2.0
+ifeq ($(origin SENTENCEPIECE),undefined)
+SENTENCEPIECE := $(shell $(PKG_CONFIG) --exists sentencepiece 2>/dev/null && echo 1 || echo 0)
+endif
 
 BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
 	-DVRAMBLE_LIBDIR='"$(PREFIX)/lib/vramble"' -DVRAMBLE_DATADIR='"$(PREFIX)/share/vramble"' -MMD -MP
@@ -81,9 +91,9 @@ TORCH_INC += $(if $(TORCH_CUDA_INC),-DTT_CUDA=1 -isystem $(TORCH_CUDA_INC))
 TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch -ltorch_cpu $(TORCH_CUDA) -lc10 -Wl,--as-needed -lgomp -lstdc++
 
 # ---------------------------------------------------------------- sources
-CORE_SRC := $(wildcard core/*.c)
+CORE_SRC := $(filter-out $(if $(filter 0,$(HUB)),core/hub_http.c core/hub_hash.c,core/hub_none.c),$(wildcard core/*.c))
 # Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
-PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c) \
+PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c unigram.c unigram_file.c) \
 	$(wildcard models/checkpoint*.c)
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))
@@ -99,9 +109,10 @@ PLAIN_LIB := $(BUILD)/libplain.a
 BOOK_LIB := $(BUILD)/libbook.a
 NET_LIB := $(BUILD)/libnet.a
 MODELS_SO := $(BUILD)/libvramble-torch.so
+UNIGRAM_SO := $(if $(filter 0,$(SENTENCEPIECE)),,$(BUILD)/libvramble-unigram.so)
 PROGRAM := $(BUILD)/vramble
 
-UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(filter-out $(if $(filter 0,$(SCREEN)),tests/unit/test_tui_%),$(wildcard tests/unit/test_*.c)))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(filter-out $(if $(filter 0,$(SCREEN)),tests/unit/test_tui_%) $(if $(filter 0,$(HUB)),%/test_hub.c),$(wildcard tests/unit/test_*.c)))
 TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
 SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(wildcard tests/screen/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -114,7 +125,7 @@ Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
 .PHONY: all deps demo check check-full train bench lint asan tsan install uninstall clean help tests tools
-all: $(PROGRAM) $(MODELS_SO) tools
+all: $(PROGRAM) $(MODELS_SO) $(UNIGRAM_SO) tools
 
 # The true-colour terminfo entry, compiled and spelled as ncurses takes it from the environment.
 $(BUILD)/gen/tui/direct.h: tui/direct.ti
@@ -132,7 +143,7 @@ $(BUILD)/models/torch_%.o: models/torch_%.cpp
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CPPFLAGS) $(call pkg,--cflags,$(TEXT_PKGS)) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CC) $(BASE_CPPFLAGS) $(call pkg,--cflags,$(TEXT_PKGS) $(if $(filter 0,$(HUB)),,$(HUB_PKGS))) $(ALL_CFLAGS) -c $< -o $@
 
 $(CORE_LIB): $(call obj,$(CORE_SRC))
 $(PLAIN_LIB): $(call obj,$(PLAIN_SRC))
@@ -147,6 +158,12 @@ $(CORE_LIB) $(PLAIN_LIB) $(BOOK_LIB) $(NET_LIB) $(SUPPORT_LIB):
 $(MODELS_SO): $(NET_LIB) $(PLAIN_LIB) $(CORE_LIB) models/exports.map
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared $(ALL_LDFLAGS) -Wl,--version-script=models/exports.map -o $@ -Wl,--whole-archive $(NET_LIB) -Wl,--no-whole-archive $(PLAIN_LIB) $(CORE_LIB) $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
+# Apart from libtorch, whose protobuf it must not meet; see models/unigram.h.
+$(UNIGRAM_SO): models/unigram_spm.cpp models/unigram_spm.h
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) -shared -std=c++17 -I. -fPIC -fvisibility=hidden $(OPT) $(DEBUG) $(WARN) $(CXXFLAGS) $(LDFLAGS) \
+		$(call pkg,--cflags,sentencepiece) -o $@ $< $(call pkg,--libs,sentencepiece)
 
 $(PROGRAM): $(call obj,$(TUI_SRC)) $(CORE_LIB)
 	$(call say,LINK,$@)
@@ -212,6 +229,7 @@ $(FAKE_NVML): $(call obj,tests/support/fake_nvml.c)
 	$(link)
 	$(Q)mkdir -p $(@D) && $(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $^
 $(SCREEN_TESTS): | $(FAKE_SO) $(FAKE_NVML)
+$(UNIT_TESTS) $(TORCH_TESTS) $(FUZZERS): | $(UNIGRAM_SO)
 
 .SECONDARY:
 
@@ -315,7 +333,7 @@ MODEL_FILES = $(wildcard models/picturebook/clip/* models/picturebook/ofa/* mode
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/vramble $(DESTDIR)$(PREFIX)/share/vramble/themes $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/vramble
-	install -m755 $(MODELS_SO) $(DESTDIR)$(PREFIX)/lib/vramble/
+	install -m755 $(MODELS_SO) $(UNIGRAM_SO) $(DESTDIR)$(PREFIX)/lib/vramble/
 	install -m644 themes/*.theme $(DESTDIR)$(PREFIX)/share/vramble/themes/
 	install -m644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	for f in $(MODEL_FILES:models/%=%); do install -Dm644 models/$$f $(DESTDIR)$(PREFIX)/share/vramble/$$f || exit 1; done
@@ -332,6 +350,6 @@ help:
 	@echo "make asan, tsan  unit and screen tests under sanitizers"
 	@echo "make lint        format, arrows, gcc and clang with warnings as errors, cppcheck, man pages"
 	@echo "make fuzz bench train install uninstall clean"
-	@echo "SCREEN=0 headless; TORCH_DIR=… another libtorch; PREFIX= DESTDIR= BUILD= V=1"
+	@echo "SCREEN=0 headless; SENTENCEPIECE=0 without DeBERTa and SigLIP; HUB=0 nothing is fetched; TORCH_DIR=… another libtorch; PREFIX= DESTDIR= BUILD= V=1"
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
