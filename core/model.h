@@ -38,7 +38,7 @@ struct model_control {
 
 struct model_info {
 	enum model_kind kind;
-	char architecture[32]; /* "clip", "ofa", "bert" */
+	char architecture[32]; /* "clip", "ofa", "blip", … */
 	char name[128];        /* the directory's last part */
 	char precision[16];    /* dtype of the weights on disk: "fp32", "fp16", "bf16", "mixed" */
 	int64_t parameters;    /* unique values */

@@ -8,6 +8,7 @@
 
 #include "models/bart.h"
 #include "models/bert.h"
+#include "models/blip.h"
 #include "models/clip.h"
 #include "models/models.h"
 #include "models/ofa.h"
@@ -39,5 +40,7 @@ struct forecast_captions {
 };
 /* ofa_encode and a whole search by ofa_decoding_step for `batch` pictures. */
 void forecast_ofa(const struct ofa_config *c, const struct forecast_request *request, const struct forecast_captions *captions, struct forecast *out);
+/* blip_encode and a whole search by blip_decoding_step for `batch` pictures, captions of up to `length` tokens. */
+void forecast_blip(const struct blip_config *c, const struct forecast_request *request, int beams, int length, struct forecast *out);
 
 #endif

@@ -24,7 +24,7 @@ struct model {
 };
 
 struct model_ops {
-	const char *architecture; /* config.json's model_type: "clip", "ofa", "bert" */
+	const char *architecture; /* config.json's model_type: "clip", "ofa", "blip", … */
 	enum model_kind kind;
 	size_t size; /* of the network's own struct, allocated zeroed by models.c */
 	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
@@ -45,7 +45,7 @@ struct model_ops {
 	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 
-extern const struct model_ops clip_ops, ofa_ops, bert_ops, roberta_ops, bart_ops;
+extern const struct model_ops clip_ops, ofa_ops, blip_ops, bert_ops, roberta_ops, bart_ops;
 extern const struct model_library vramble_models; /* the one symbol that the shared object exports */
 
 /* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */
