@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdio>
 
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
@@ -119,8 +118,8 @@ const cuda_driver *cuda_driver::get()
 		void *library = dlopen("libcuda.so.1", RTLD_LAZY);
 		cuda_driver *d = library ? new cuda_driver : nullptr;
 		bool whole = d;
-		auto take = [&](auto &function, const char *name) {
-			function = whole ? reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name)) : nullptr;
+		auto take = [&](auto &function, const char *symbol) {
+			function = whole ? reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, symbol)) : nullptr;
 			whole = whole && function;
 		};
 		if (!d)

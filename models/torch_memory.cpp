@@ -1,4 +1,4 @@
-/* torch_memory.cpp - the account of memory. On the CPU: our own allocator behind every tensor, which counts by owner, keeps freed blocks for reuse (a
+/* torch_memory.cpp - the account of memory. On the CPU: our own allocator behind every tensor, which counts, keeps freed blocks for reuse (a
  * fresh block costs a page fault per 4 KiB, a third of a forward pass) and refuses what goes beyond the cap, so that running out is an error to handle
  * and not the kernel's kill. On CUDA libtorch's caching allocator does all this; it is only read and told (torch_cuda.cpp).
  */

@@ -419,6 +419,23 @@ static void test_stopped_moves(void **state)
 	only_weights(held);
 }
 
+/* ---- settings ---- */
+
+/* Only kernels that give the same bits: all that a captioner needs are there. */
+static void test_deterministic(void **state)
+{
+	struct model_tuning tuning = {.seed = 1, .deterministic = true};
+	struct caption first[PICTURES], again[PICTURES];
+	struct error err = {0};
+
+	must(lib->tune(&tuning, &err), &err);
+	must(run(first, NULL, &err), &err);
+	must(run(again, NULL, &err), &err);
+	tuning.deterministic = false;
+	must(lib->tune(&tuning, &err), &err);
+	same_captions(first, again);
+}
+
 /* ---- peaks ---- */
 
 static void test_peaks(void **state)
@@ -445,8 +462,9 @@ int main(int argc, char **argv)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_precisions),   T(test_nothing_to_do), T(test_evict),         T(test_forecast), T(test_caches),        T(test_stopped_runs),
-		T(test_refused_runs), T(test_refused_loads), T(test_refused_moves), T(test_no_room),  T(test_stopped_moves), T(test_peaks),
+		T(test_precisions),    T(test_nothing_to_do), T(test_evict),         T(test_forecast),      T(test_caches),
+		T(test_stopped_runs),  T(test_refused_runs),  T(test_refused_loads), T(test_refused_moves), T(test_no_room),
+		T(test_stopped_moves), T(test_deterministic), T(test_peaks),
 	};
 
 	near_start(argv);
