@@ -95,7 +95,7 @@ struct memory_reading {
 	int64_t peak[PEAKS];               /* most of `used` since the start, the last change of settings, the last batch's begin */
 	int64_t weights[MODEL_OWNERS];     /* of used: a model's weights, but for those that are mapped from their file */
 	int64_t kv[MODEL_OWNERS];          /* of used: a decoder's key and value caches */
-	int64_t device_total, device_free; /* the device; on a CPU MemTotal and MemAvailable */
+	int64_t device_total, device_free; /* the device, 0 before this process used it; on a CPU MemTotal and MemAvailable */
 	int64_t refused;                   /* allocations that the cap refused */
 };
 
