@@ -128,7 +128,10 @@ static void compare(const struct engine *e, const float *embedding, const float 
 	const struct lane *l = &e->lane[MODEL_SCORES];
 
 	scores_cosines(embedding, vectors, n, l->embed_size, cosine);
-	scores_softmax(cosine, n, e->library->logit_scale(l->model), probability);
+	if (e->library->info(l->model)->sigmoid)
+		scores_sigmoid(cosine, n, e->library->logit_scale(l->model), e->library->logit_bias(l->model), probability);
+	else
+		scores_softmax(cosine, n, e->library->logit_scale(l->model), probability);
 }
 
 void answers_embedding(struct engine *e, struct picture *p, float *embedding, double ms, int batch)

@@ -48,6 +48,7 @@ struct model_info {
 	int image_step; /* image_size may be changed in steps of this; 0: fixed */
 	int image_max;  /* largest image size the position table allows */
 	int embed_size; /* of the shared space (MODEL_SCORES) */
+	bool sigmoid;   /* MODEL_SCORES: each label has a probability of its own, sigmoid(scale * cosine + bias), and they need not sum to 1 */
 	int context;    /* longest text in tokens */
 	int vocabulary;
 	int layers[2]; /* image/encoder, text/decoder */
@@ -132,7 +133,7 @@ struct model_tuning {
 	int threads;        /* intra-op; 0 = CPUs we may use */
 };
 
-enum { MODEL_LIBRARY_ABI = 2 };
+enum { MODEL_LIBRARY_ABI = 3 };
 
 struct model;
 
@@ -175,6 +176,7 @@ struct model_library {
 			    struct error *err);
 	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, const struct model_control *control, struct error *err);
 	float (*logit_scale)(const struct model *m); /* exp of the stored value; any thread */
+	float (*logit_bias)(const struct model *m);  /* 0 unless info->sigmoid; any thread */
 
 	/* MODEL_CAPTION: n prepared pictures of equal shape to out[n]. */
 	int (*caption)(struct model *m, const struct pixels *const *pictures, int n, const struct caption_options *options, struct caption *out,

@@ -33,6 +33,12 @@ void scores_softmax(const float *cosine, int n, float scale, float *out)
 		out[i] = (float)(out[i] / sum);
 }
 
+void scores_sigmoid(const float *cosine, int n, float scale, float bias, float *out)
+{
+	for (int i = 0; i < n; i++)
+		out[i] = (float)(1 / (1 + exp(-((double)scale * cosine[i] + bias))));
+}
+
 float scores_clipscore(float cosine)
 {
 	return 2.5f * fmaxf(cosine, 0.0f);

@@ -17,6 +17,9 @@ void scores_cosines(const float *image, const float *const *labels, int n, int d
 /* out[n] = softmax(scale * cosine[n]) (Radford et al. 2021, fig. 3). out may be cosine. */
 void scores_softmax(const float *cosine, int n, float scale, float *out);
 
+/* out[n] = sigmoid(scale * cosine[n] + bias), each for itself (Zhai et al. 2023, algorithm 1). out may be cosine. */
+void scores_sigmoid(const float *cosine, int n, float scale, float bias, float *out);
+
 /* 2.5 * max(cosine, 0) of an image and "A photo depicts " + caption (Hessel et al. 2021, eq. 1, w = 2.5). */
 float scores_clipscore(float cosine);
 

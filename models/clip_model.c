@@ -1,15 +1,14 @@
 /* clip_model.c - CLIP as a row of the table: its directory, its tokenizer, pictures and texts to unit vectors. The network itself is clip.c. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "models/bpe.h"
-#include "models/checkpoint.h"
 #include "models/clip.h"
 #include "models/forecast.h"
 #include "models/models.h"
 #include "models/preprocess.h"
+#include "models/vectors.h"
 
 enum { TEXTS_AT_ONCE = 64 };
 
@@ -53,22 +52,6 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return 0;
 }
 
-static int read_logit_scale(struct clip_model *clip, const struct clip_net *net, struct error *err)
-{
-	tt_pool *pool = tt_pool_create(TT_INFER);
-	float stored;
-	int rc = tt_to_f32(pool, tt_share(pool, clip_logit_scale(net)), &stored, 1);
-
-	if (rc < 0)
-		fail(err, (enum error_code)tt_error_code(pool), "logit_scale: %s", tt_message(pool));
-	else if (!isfinite(expf(stored)))
-		rc = fail(err, E_MODEL, "%s: logit_scale %g is no usable temperature", checkpoint_path(clip->base.file), (double)stored);
-	else
-		clip->logit_scale = expf(stored);
-	tt_pool_destroy(pool);
-	return rc;
-}
-
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct clip_model *clip = (struct clip_model *)m;
@@ -78,7 +61,7 @@ static int load(struct model *m, const struct model_control *control, struct err
 
 	nn_source_free(&source);
 	if (rc == 0 && !clip->net) /* only once: any thread may read it from then on */
-		rc = read_logit_scale(clip, net, err);
+		rc = vectors_scale(m, clip_logit_scale(net), &clip->logit_scale, err);
 	if (rc < 0) {
 		clip_net_destroy(net);
 		return -1;
@@ -103,18 +86,6 @@ static int prepare(const struct model *m, const struct image *image, int image_s
 	return preprocess_run(&clip->preprocess, image, out, err);
 }
 
-/* Features to unit vectors on our side. fp16 may overflow in a layer: then nothing that follows is a number. */
-static int take_vectors(struct model *m, tt_tensor *features, const char *what, float *out, size_t count, struct error *err)
-{
-	tt_to_f32(m->work, tt_normalize(m->work, features), out, count);
-	if (model_check(m, what, err) < 0)
-		return -1;
-	for (size_t i = 0; i < count; i++)
-		if (!isfinite(out[i]))
-			return fail(err, E_MODEL, "%s: %s: the result is not a number; try another precision", m->info.name, what);
-	return 0;
-}
-
 static int embed_images(struct model *m, tt_tensor *const *pictures, int n, float *out, struct error *err)
 {
 	const struct clip_model *clip = (const struct clip_model *)m;
@@ -122,7 +93,7 @@ static int embed_images(struct model *m, tt_tensor *const *pictures, int n, floa
 
 	for (int i = 0; i < n; i++)
 		count += (size_t)tt_size(pictures[i], 0) * (size_t)clip->config.projection;
-	return take_vectors(m, clip_picture_features(clip->net, m->work, pictures, n), "pictures", out, count, err);
+	return vectors_take(m, clip_picture_features(clip->net, m->work, pictures, n), "pictures", out, count, err);
 }
 
 /* Ids of n texts, [n,longest]. Behind a text's end stands its end token again: the mask looks backwards only and the first end is the one that is read. */
@@ -163,7 +134,7 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 
 		if (!ids && tt_status_of(m->work) == TT_OK)
 			return -1;
-		if (take_vectors(m, clip_text_features(clip->net, m->work, ids, NULL), "texts", out + (size_t)from * width, (size_t)k * width, err) <
+		if (vectors_take(m, clip_text_features(clip->net, m->work, ids, NULL), "texts", out + (size_t)from * width, (size_t)k * width, err) <
 		    0)
 			return -1;
 		tt_keep(m->work, start, NULL, 0);

@@ -12,6 +12,7 @@
 #include "models/clip.h"
 #include "models/models.h"
 #include "models/ofa.h"
+#include "models/siglip.h"
 #include "models/tally.h"
 
 /* A source that counts what load would hold for a request: open the net with it and throw it away, then forecast_count_end fills weights and mapped. count
@@ -19,6 +20,12 @@
 struct nn_source forecast_count_begin(const struct model *m, const struct forecast_request *request, struct nn_count *count);
 void forecast_count_end(struct nn_source *source, struct forecast *out);
 
+/* A layer of clip_tower_run: x [batch,rows,d] fp32, of which `reading` rows leave it; returns the block of what does. */
+int64_t forecast_tower_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, int64_t x);
+/* Pixels [batch,3,image,image] cut into patches, each to d values in fp32; returns their block. */
+int64_t forecast_patch_rows(struct tally *t, int64_t batch, int64_t image, int64_t side, int64_t d);
+/* siglip_picture_features over `batch` pictures. */
+void forecast_siglip(const struct siglip_config *c, const struct forecast_request *request, struct forecast *out);
 /* clip_image_features over `batch` pictures. Texts hold less, and only while labels change. */
 void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out);
 /* One slice of nli_classify: its pairs, and the ids, types and mask that it begins with for all their tokens. */

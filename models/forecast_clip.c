@@ -1,8 +1,7 @@
 /* forecast_clip.c - see forecast.h: clip_image_features of clip.c, counted. */
 #include "models/forecast.h"
 
-/* run_layer: x [batch,rows,d] fp32, of which `reading` rows leave the layer; returns the block of what does. */
-static int64_t run_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, int64_t x)
+int64_t forecast_tower_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, int64_t x)
 {
 	const struct tally_attention a = {batch, c->heads, reading, rows, c->hidden / c->heads, 0};
 	int64_t start = tally_here(t), all = batch * rows, read = batch * reading;
@@ -23,17 +22,17 @@ static int64_t run_layer(struct tally *t, const struct clip_tower_config *c, int
 	return x;
 }
 
-/* patch_rows: the pixels cut out, one product, fp32 */
-static void patch_rows(struct tally *t, const struct clip_config *c, int64_t batch)
+int64_t forecast_patch_rows(struct tally *t, int64_t batch, int64_t image, int64_t side, int64_t d)
 {
-	int64_t side = c->patch_size, grid = c->image_size / side, d = c->vision.hidden, start = tally_here(t), x;
+	int64_t grid = image / side, start = tally_here(t), x;
 
-	tally_pixels_in(t, batch, c->image_size, c->image_size);
+	tally_pixels_in(t, batch, image, image);
 	tally_hold(t, batch * grid * grid * 3 * side * side, t->compute);
 	x = tally_linear(t, batch * grid * grid, 3 * side * side, d);
 	if (t->compute != TT_F32)
 		x = tally_hold(t, batch * grid * grid * d, TT_F32);
 	tally_keep(t, start, x);
+	return x;
 }
 
 void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out)
@@ -46,11 +45,11 @@ void forecast_clip(const struct clip_config *c, const struct forecast_request *r
 	tally_begin(&t, request->device, request->precision);
 	start = tally_here(&t);
 	tally_pixels(&t, batch, c->image_size, c->image_size);
-	patch_rows(&t, c, batch);
+	forecast_patch_rows(&t, batch, c->image_size, c->patch_size, d);
 	tally_hold(&t, batch * rows * d, TT_F32);
 	x = tally_norm(&t, batch * rows, d, TT_F32);
 	tally_keep(&t, start, x + tally_hold(&t, batch, TT_I64));
 	for (int i = 0; i < c->vision.layers; i++)
-		run_layer(&t, &c->vision, batch, rows, i == c->vision.layers - 1 ? 1 : rows, x);
+		forecast_tower_layer(&t, &c->vision, batch, rows, i == c->vision.layers - 1 ? 1 : rows, x);
 	tally_end(&t, out);
 }

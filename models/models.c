@@ -17,7 +17,7 @@
 
 _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && (int)TT_PEAKS == (int)PEAKS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
 
-static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &blip_ops, &bert_ops, &roberta_ops, &bart_ops};
+static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &blip_ops, &bert_ops, &roberta_ops, &bart_ops, &siglip_ops};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
 /* ---- configure: what a directory holds, without libtorch */
@@ -294,6 +294,11 @@ static float logit_scale(const struct model *m)
 	return m->ops->logit_scale ? m->ops->logit_scale(m) : 1;
 }
 
+static float logit_bias(const struct model *m)
+{
+	return m->ops->logit_bias ? m->ops->logit_bias(m) : 0;
+}
+
 static int caption(struct model *m, const struct pixels *const *pictures, int n, const struct caption_options *options, struct caption *out,
 		   const struct model_control *control, struct error *err)
 {
@@ -446,6 +451,7 @@ __attribute__((visibility("default"))) const struct model_library vramble_models
 	.embed_images = embed_images,
 	.embed_texts = embed_texts,
 	.logit_scale = logit_scale,
+	.logit_bias = logit_bias,
 	.caption = caption,
 	.classify = classify,
 	.memory = read_memory,

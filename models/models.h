@@ -39,13 +39,14 @@ struct model_ops {
 	int (*embed_images)(struct model *m, tt_tensor *const *pictures, int n, float *out, struct error *err);
 	int (*embed_texts)(struct model *m, const char *const *texts, int n, float *out, struct error *err);
 	float (*logit_scale)(const struct model *m);
+	float (*logit_bias)(const struct model *m); /* of those with info.sigmoid */
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);
 	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
 	/* Any thread. request: precision is not AUTO. See forecast.h. */
 	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 
-extern const struct model_ops clip_ops, ofa_ops, blip_ops, bert_ops, roberta_ops, bart_ops;
+extern const struct model_ops clip_ops, ofa_ops, blip_ops, bert_ops, roberta_ops, bart_ops, siglip_ops;
 extern const struct model_library vramble_models; /* the one symbol that the shared object exports */
 
 /* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */

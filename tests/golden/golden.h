@@ -47,7 +47,7 @@ struct golden_kind {
 	int (*run)(struct golden *g, struct error *err);
 };
 
-extern const struct golden_kind golden_synth, golden_clip, golden_bert, golden_bart, golden_blip, golden_ofa, golden_ofa_search;
+extern const struct golden_kind golden_synth, golden_clip, golden_bert, golden_bart, golden_siglip, golden_blip, golden_ofa, golden_ofa_search;
 extern const struct golden_kind golden_bert_tokenizer, golden_clip_tokenizer, golden_ofa_tokenizer, golden_clip_preprocess, golden_ofa_preprocess;
 
 /* "<folder>/<name>", malloc'd. */
@@ -91,6 +91,8 @@ void golden_note(struct golden_case *c, const char *fmt, ...) __attribute__((for
 void golden_compare(struct golden_case *c, enum golden_judge judge, const json_t *expected, const char *what, const float *got, size_t count);
 /* The same from a tensor of pool p; x NULL: the pool's error becomes the miss. */
 void golden_compare_tensor(struct golden_case *c, enum golden_judge judge, const json_t *expected, const char *what, tt_pool *p, tt_tensor *x);
+/* The norms [n] of vectors [n,d] of pool p. */
+void golden_compare_norms(struct golden_case *c, const json_t *expected, const char *what, tt_pool *p, tt_tensor *vectors);
 /* Nested arrays of integers; all must be equal. */
 void golden_compare_ids(struct golden_case *c, const json_t *expected, const char *what, const int64_t *got, size_t count);
 

@@ -284,6 +284,25 @@ const json_t *golden_array(const struct golden *g, const char *key, struct error
 	return list;
 }
 
+void golden_compare_norms(struct golden_case *c, const json_t *expected, const char *what, tt_pool *p, tt_tensor *vectors)
+{
+	int64_t rows = tt_size(vectors, 0), width = tt_size(vectors, 1);
+	float *values = xcalloc((size_t)(rows * width) + 1, sizeof *values), *norms = xcalloc((size_t)rows + 1, sizeof *norms);
+
+	if (tt_to_f32(p, vectors, values, (size_t)(rows * width)) < 0)
+		golden_miss(c, "%s: %s", what, tt_message(p));
+	for (int64_t r = 0; r < rows; r++) {
+		double sum = 0;
+
+		for (int64_t i = 0; i < width; i++)
+			sum += (double)values[r * width + i] * values[r * width + i];
+		norms[r] = (float)sqrt(sum);
+	}
+	golden_compare(c, GOLDEN_VALUES, expected, what, norms, (size_t)rows);
+	free(values);
+	free(norms);
+}
+
 const char *golden_architecture(const json_t *root)
 {
 	const char *name = json_string_value(json_object_get(root, "architecture"));

@@ -1,6 +1,4 @@
 /* golden_clip.c - CLIP's two towers and what is made of their vectors. See golden.h. */
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -13,26 +11,6 @@ static const double clipscore_weight = 2.5; /* w of Hessel et al. 2021 */
 static bool claims(const json_t *root)
 {
 	return golden_is_network(root, "clip");
-}
-
-/* features [n,d] -> their norms [n] against expected */
-static void compare_norms(struct golden_case *c, const json_t *expected, const char *what, tt_pool *p, tt_tensor *features)
-{
-	int64_t rows = tt_size(features, 0), width = tt_size(features, 1);
-	float *values = xcalloc((size_t)(rows * width) + 1, sizeof *values), *norms = xcalloc((size_t)rows + 1, sizeof *norms);
-
-	if (tt_to_f32(p, features, values, (size_t)(rows * width)) < 0)
-		golden_miss(c, "%s: %s", what, tt_message(p));
-	for (int64_t r = 0; r < rows; r++) {
-		double sum = 0;
-
-		for (int64_t i = 0; i < width; i++)
-			sum += (double)values[r * width + i] * values[r * width + i];
-		norms[r] = (float)sqrt(sum);
-	}
-	golden_compare(c, GOLDEN_VALUES, expected, what, norms, (size_t)rows);
-	free(values);
-	free(norms);
 }
 
 static tt_tensor *image_features(struct golden *g, const struct clip_net *net, tt_pool *p, const json_t *node, struct error *err)
@@ -84,13 +62,13 @@ static int run_case(struct golden *g, const struct clip_config *config, const st
 	*err = (struct error){0};
 	if (json_find(node, "pixel_values")) {
 		images = image_features(g, net, p, node, err);
-		compare_norms(&c, json_object_get(expected, "image_features_norm"), "image_features_norm", p, images);
+		golden_compare_norms(&c, json_object_get(expected, "image_features_norm"), "image_features_norm", p, images);
 		images = tt_normalize(p, images);
 		golden_compare_tensor(&c, GOLDEN_FEATURES, json_object_get(expected, "image_embeds"), "image_embeds", p, images);
 	}
 	if (json_find(node, "input_ids") && err->code == E_NONE) {
 		text_features(net, config, p, node, &texts, err);
-		compare_norms(&c, json_object_get(expected, "text_features_norm"), "text_features_norm", p, texts);
+		golden_compare_norms(&c, json_object_get(expected, "text_features_norm"), "text_features_norm", p, texts);
 		texts = tt_normalize(p, texts);
 		golden_compare_tensor(&c, GOLDEN_FEATURES, json_object_get(expected, "text_embeds"), "text_embeds", p, texts);
 	}

@@ -40,6 +40,19 @@ static void test_softmax(void **state)
 	assert_float_equal(out[0], 1, 1e-6);
 }
 
+static void test_sigmoid(void **state)
+{
+	const float cosine[] = {0.1f, -1, 1};
+	float out[3];
+
+	scores_sigmoid(cosine, 3, 100, -10, out);
+	assert_float_equal(out[0], 0.5, 1e-6);
+	assert_true(out[1] >= 0 && out[1] < 1e-30f && out[2] == 1);
+	scores_sigmoid(cosine, 1, 10, -12.5f, out);
+	assert_float_equal(out[0], 1.0130e-5, 1e-8); /* exp(-11.5) / (1 + exp(-11.5)) */
+	scores_sigmoid(NULL, 0, 100, 0, NULL);
+}
+
 static void test_clipscore(void **state)
 {
 	assert_float_equal(scores_clipscore(0.31f), 0.775, 1e-6);
@@ -93,8 +106,13 @@ static void test_margin_and_disagreement(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cosines), cmocka_unit_test(test_softmax), cmocka_unit_test(test_clipscore),
-		cmocka_unit_test(test_combine), cmocka_unit_test(test_rank),    cmocka_unit_test(test_margin_and_disagreement),
+		cmocka_unit_test(test_cosines),
+		cmocka_unit_test(test_softmax),
+		cmocka_unit_test(test_sigmoid),
+		cmocka_unit_test(test_clipscore),
+		cmocka_unit_test(test_combine),
+		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_margin_and_disagreement),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
