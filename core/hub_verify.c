@@ -44,7 +44,10 @@ static int check_sum(const char *path, const char *sum, const struct walk *w, ch
 			return -1;
 		*reason = xstrdup(err->text);
 	} else if (strcasecmp(found, sum) != 0) {
-		*reason = xasprintf("its sum is %s, not %s: the file is damaged; remove it and pull the model again", found, sum);
+		char *blob = realpath(path, NULL);
+
+		*reason = xasprintf("its sum is %s, not %s: it is damaged; remove %s and pull the model again", found, sum, blob ? blob : path);
+		free(blob);
 	}
 	return 0;
 }

@@ -427,19 +427,19 @@ struct listing {
 	int n;
 };
 
-static int64_t folder_bytes(const char *folder)
+int64_t locate_bytes(const char *path)
 {
-	DIR *d = opendir(folder);
+	DIR *d = opendir(path);
 	struct dirent *entry;
-	int64_t bytes = 0;
+	struct stat st;
+	int64_t bytes = !d && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
 
 	while (d && (entry = readdir(d))) {
-		char *path = xasprintf("%s/%s", folder, entry->d_name);
-		struct stat st;
+		char *file = xasprintf("%s/%s", path, entry->d_name);
 
-		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		if (stat(file, &st) == 0 && S_ISREG(st.st_mode))
 			bytes += st.st_size;
-		free(path);
+		free(file);
 	}
 	if (d)
 		closedir(d);
@@ -451,7 +451,6 @@ static void add_found(struct listing *l, char *name, const char *source)
 {
 	struct located found = {.name = name, .source = source};
 	struct error err = {0};
-	struct stat st;
 	bool known = !locate_is_name(name);
 
 	for (int i = 0; i < l->n; i++)
@@ -462,8 +461,8 @@ static void add_found(struct listing *l, char *name, const char *source)
 	}
 	if (look_in_caches(name, NULL, &found.path, &err) < 0)
 		found.problem = xstrdup(err.text);
-	else if (stat(found.path, &st) == 0)
-		found.bytes = S_ISDIR(st.st_mode) ? folder_bytes(found.path) : st.st_size;
+	else
+		found.bytes = locate_bytes(found.path);
 	l->at = xrealloc(l->at, (size_t)l->n + 1, sizeof *l->at);
 	l->at[l->n++] = found;
 }

@@ -42,6 +42,9 @@ char *locate_modelscope_folder(const char *name);
 /* The folder that is path, or that the file path is in; malloc'd. */
 char *locate_folder(const char *path);
 
+/* Of the file, or of the files right in the folder; 0 if there are none. */
+int64_t locate_bytes(const char *path);
+
 struct located {
 	char *name;         /* as locate_model takes it */
 	char *path;         /* NULL: something is wrong with it */

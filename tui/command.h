@@ -42,6 +42,8 @@ int command_info(struct invocation *in);
 int command_config(struct invocation *in);
 int command_bench(struct invocation *in);
 extern const char *const command_bench_flags[];
+int command_models(struct invocation *in);
+extern const char *const command_models_flags[];
 int command_doctor(struct invocation *in);
 int command_browse(struct invocation *in); /* the screen; without SCREEN it says so */
 

@@ -51,20 +51,6 @@ static int boldest_wish(const struct config *c)
 	return wish;
 }
 
-static int64_t weights_of(const struct model_info *info, enum precision precision)
-{
-	switch (precision) {
-	case PRECISION_FP32:
-	case PRECISION_AUTOCAST:
-		return info->parameters * 4;
-	case PRECISION_FP16:
-	case PRECISION_BF16:
-		return info->parameters * 2;
-	default:
-		return info->weight_bytes;
-	}
-}
-
 static int inspect(const struct model_library *library, const char *dir, enum model_kind kind, struct model_info *out, struct error *err)
 {
 	if (!dir)
@@ -88,7 +74,7 @@ static void ask_models(const struct config *c, const struct model_library *libra
 			utf8_escape(dir, strlen(dir), m->dir, sizeof m->dir);
 		if (m->used && inspect(library, dir, (enum model_kind)kind, &m->info, &err) < 0)
 			snprintf(m->error, sizeof m->error, "%s", err.text);
-		m->weights = weights_of(&m->info, c->settings.precision[kind]);
+		m->weights = library_weights(&m->info, c->settings.precision[kind]);
 		free(dir);
 	}
 }

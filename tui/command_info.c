@@ -1,4 +1,4 @@
-/* command_info.c - `vramble info MODEL_DIR…`: what a model directory holds, from config.json and the weights' headers alone. */
+/* command_info.c - `vramble info MODEL…` and `vramble models info NAME…`: what a model holds, from config.json and the weights' headers alone. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +49,7 @@ int command_info(struct invocation *in)
 	int code = EXIT_OK;
 
 	if (!in->n_files) {
-		complain("info needs a model directory: vramble info MODEL_DIR");
+		complain("info needs a model: vramble info MODEL_DIR, or a name that vramble models list shows");
 		return EXIT_USAGE;
 	}
 	runtime_prepare(in->config.settings.threads);

@@ -53,6 +53,20 @@ char *library_model_dir(const struct config *config, enum model_kind kind)
 	return dir;
 }
 
+int64_t library_weights(const struct model_info *info, enum precision precision)
+{
+	switch (precision) {
+	case PRECISION_FP32:
+	case PRECISION_AUTOCAST:
+		return info->parameters * 4;
+	case PRECISION_FP16:
+	case PRECISION_BF16:
+		return info->parameters * 2;
+	default:
+		return info->weight_bytes;
+	}
+}
+
 void library_options(const struct config *config, int kinds, struct engine_options *options)
 {
 	*options = (struct engine_options){.open_library = library_open,

@@ -12,6 +12,9 @@ const struct model_library *library_open(void *ctx, struct error *err);
  * when there is no bundled one. */
 char *library_model_dir(const struct config *config, enum model_kind kind);
 
+/* Bytes of the model's weights in that precision; AUTO: as on disk. */
+int64_t library_weights(const struct model_info *info, enum precision precision);
+
 /* Fills what engine_options takes from config. kinds: bits 1 << MODEL_*; others are left out. options->model_dir is malloc'd: library_options_free. */
 void library_options(const struct config *config, int kinds, struct engine_options *options);
 void library_options_free(struct engine_options *options);

@@ -17,7 +17,8 @@
 static const struct command commands[] = {
 	{"caption", "FILE…", "print a caption for each picture", command_caption, NULL},
 	{"score", "[--labels \"A;B\"] [--verify] FILE…", "print how well each label fits each picture", command_score, NULL},
-	{"info", "MODEL_DIR…", "print what a model directory holds", command_info, NULL},
+	{"info", "MODEL…", "print what a model holds", command_info, NULL},
+	{"models", "list | info | pull | verify [NAME…]", "list, fetch and check models", command_models, command_models_flags},
 	{"bench", "[--fit] [--csv FILE] [FOLDER | FILE…]", "measure what fits and how fast it is", command_bench, command_bench_flags},
 	{"config", "[--profiles]", "print every setting and where it comes from", command_config, NULL},
 	{"doctor", "", "check what a demo needs: driver, libraries, models, memory, terminal", command_doctor, NULL},

@@ -37,6 +37,7 @@ void print_help(const struct command *commands, int n)
 	puts("  --json                         one JSON object a line\n"
 	     "  --verify                       score: also caption the picture and check each label against the caption\n"
 	     "  --profiles                     config: list the profiles\n"
+	     "  --dir FOLDER, --from HUB       models: list: look there too; pull: from huggingface (default) or modelscope\n"
 	     "  --batches, --precisions, --image-sizes A,B,C\n"
 	     "                                 bench: what to try (1,2,4,8; fp32 and bf16; as set)\n"
 	     "  --passes N, --models A,B       bench: timed runs of each (3); of clip, ofa, nli (all)\n"

@@ -497,6 +497,7 @@ static void test_modelscope(void **state)
 	assert_int_equal(hub.token_at_hub, 0);
 	assert_int_equal(locate_model(HTTP_HUB_NAME, &found, &err), 0);
 	assert_string_equal(found, wanted);
+	free(found);
 	shell("test \"$(ls '%s' | tr '\\n' ' ')\" = 'config.json merges.txt model.safetensors '", folder);
 	shell("sha256sum '%s/model.safetensors' | grep -q '^%s '", folder, hub.files[2].sum);
 	free(folder);
@@ -508,7 +509,6 @@ static void test_modelscope(void **state)
 	assert_int_equal(err.code, E_USAGE);
 	unsetenv("HF_TOKEN");
 	free(folder);
-	free(found);
 	free(wanted);
 }
 
