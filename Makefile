@@ -114,7 +114,7 @@ PROGRAM := $(BUILD)/vramble
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(filter-out $(if $(filter 0,$(SCREEN)),tests/unit/test_tui_%) $(if $(filter 0,$(HUB)),%/test_hub.c),$(wildcard tests/unit/test_*.c)))
 TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
-SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(wildcard tests/screen/test_*.c)))
+SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(filter-out $(if $(filter 0,$(HUB)),%/test_models_command.c),$(wildcard tests/screen/test_*.c))))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TEST_SUPPORT := $(filter-out tests/support/fake_library.c tests/support/fake_nvml.c,$(wildcard tests/support/*.c))
 SUPPORT_LIB := $(BUILD)/libsupport.a
@@ -272,12 +272,13 @@ check-now: tests
 	@tests/run $(BUILD) $(UNIT_TESTS) $(TORCH_TESTS) "$(BUILD)/golden $(GOLDEN_FAST)" \
 		"$(BUILD)/golden --precision bf16 $(filter %/small.json,$(GOLDEN_FAST))" $(FUZZERS:%="% -runs 2000 -seed 1") $(SCREEN_TESTS)
 
-# The reference networks at their real sizes: minutes.
+# The reference networks at their real sizes, and pulls killed 200 times: minutes.
 check-full:
 	@.ci/deps check
 	+@$(SUB) check-full-now
 check-full-now: tests
-	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)"
+	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)" \
+		$(if $(filter %/test_models_command,$(SCREEN_TESTS)),"env VRAMBLE_KILLS=200 $(BUILD)/tests/screen/test_models_command")
 
 # Longer fuzzing: make fuzz RUNS=100000
 RUNS ?= 100000
