@@ -3,6 +3,7 @@
 # Knobs (all may be given on the command line):
 #   BUILD=build            where everything is built
 #   SCREEN=1               0: the headless program, without ncurses and libchafa
+#   WEBP=1                 0: without libwebp, so that WebP pictures are not read; chosen by what is installed
 #   HUB=1                  0: without libcurl and nettle, which `vramble models pull` and `verify` use; chosen by what is installed
 #   SENTENCEPIECE=1        0: without it, which the tokenizers of DeBERTa and SigLIP need; chosen by what is installed
 #   TORCH_DIR=             a libtorch or a pip torch folder (holds include/ and lib/)
@@ -44,7 +45,11 @@ ifeq ($(origin HUB),undefined)
 HUB := $(shell $(PKG_CONFIG) --exists 'libcurl >= 7.85' nettle 2>/dev/null && echo 1 || echo 0)
 endif
 HUB_LIBS = $(if $(filter 0,$(HUB)),,-Wl,--push-state,--as-needed $(call pkg,--libs,$(HUB_PKGS)) -Wl,--pop-state)
-CORE_LIBS = $(call pkg,--libs,libexif) $(HUB_LIBS) -lm -lpthread -ldl
+ifeq ($(origin WEBP),undefined)
+WEBP := $(shell $(PKG_CONFIG) --exists libwebp libwebpdemux 2>/dev/null && echo 1 || echo 0)
+endif
+WEBP_LIBS = $(if $(filter 0,$(WEBP)),,-Wl,--push-state,--as-needed $(call pkg,--libs,libwebpdemux libwebp) -Wl,--pop-state)
+CORE_LIBS = $(call pkg,--libs,libexif) $(WEBP_LIBS) $(HUB_LIBS) -lm -lpthread -ldl
 TEXT_PKGS := jansson libpcre2-8 libxml-2.0 zlib
 TEXT_LIBS = -Wl,--push-state,--as-needed $(call pkg,--libs,$(TEXT_PKGS)) -lunistring -Wl,--pop-state
 SCREEN_PKGS := ncursesw chafa glib-2.0
@@ -52,7 +57,7 @@ ifeq ($(origin SENTENCEPIECE),undefined)
 SENTENCEPIECE := $(shell $(PKG_CONFIG) --exists sentencepiece 2>/dev/null && echo 1 || echo 0)
 endif
 
-BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) \
+BASE_CPPFLAGS := -I. -D_GNU_SOURCE -DVRAMBLE_VERSION='"$(VERSION)"' -DVRAMBLE_SCREEN=$(SCREEN) -DVRAMBLE_WEBP=$(WEBP) \
 	-DVRAMBLE_LIBDIR='"$(PREFIX)/lib/vramble"' -DVRAMBLE_DATADIR='"$(PREFIX)/share/vramble"' -MMD -MP
 # libtorch runs on GNU's OpenMP and a process must not have two: clang's own is not linked, so a shim built by clang runs its own loops on one thread (those
 # of libtorch on all). And clang says so when it cannot vectorise a loop that asks for it: slower, not wrong.

@@ -5,27 +5,16 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
+#include "core/image_format.h"
 #include "core/mem.h"
 
 int catalog_kind(const char *name)
 {
-	static const char *const readable[] = {"jpg", "jpeg", "jpe", "png", "bmp", "gif"};
-	static const char *const others[] = {"webp", "avif", "heic", "heif", "jxl", "jp2", "tif", "tiff", "tga",
-					     "psd",  "hdr",  "pic",  "pbm",  "pgm", "ppm", "pnm", "svg"};
-	const char *dot = strrchr(name, '.');
+	const struct image_format *format = image_format_of_name(name);
 
-	if (!dot || dot == name)
-		return -1;
-	for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
-		if (!strcasecmp(dot + 1, readable[i]))
-			return 1;
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-		if (!strcasecmp(dot + 1, others[i]))
-			return 0;
-	return -1;
+	return !format ? -1 : format->read ? 1 : 0;
 }
 
 uint32_t catalog_add(struct catalog *c, char *name)

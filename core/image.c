@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/image_format.h"
+#include "core/image_webp.h"
 #include "core/jpeg_check.h"
 #include "core/mem.h"
 
@@ -54,31 +56,6 @@ static void *block_realloc(void *old, size_t size)
 static const uint8_t end_marker[] = {0xff, 0xd9, 0xff, 0xd9};
 
 enum { HEAD_BYTES = 64 * 1024, READ_BLOCK = 1024 * 1024, TILE = 32 };
-
-static const struct {
-	const char *magic;
-	int at, length;
-	const char *format, *unsupported; /* one of the two */
-} kinds[] = {
-	{"\xff\xd8\xff", 0, 3, "jpeg", NULL},
-	{"\x89PNG\r\n\x1a\n", 0, 8, "png", NULL},
-	{"BM", 0, 2, "bmp", NULL},
-	{"GIF8", 0, 4, "gif", NULL},
-	{"WEBP", 8, 4, NULL, "WebP"},
-	{"II*\0", 0, 4, NULL, "TIFF"},
-	{"MM\0*", 0, 4, NULL, "TIFF"},
-	{"ftypavif", 4, 8, NULL, "AVIF"},
-	{"ftyphei", 4, 7, NULL, "HEIC"},
-	{"ftypmif1", 4, 8, NULL, "HEIF"},
-	{"8BPS", 0, 4, NULL, "Photoshop"},
-	{"\xff\x0a", 0, 2, NULL, "JPEG XL"},
-	{"\0\0\0\x0cJXL \r\n", 0, 10, NULL, "JPEG XL"},
-	{"P5", 0, 2, NULL, "PNM"},
-	{"P6", 0, 2, NULL, "PNM"},
-	{"#?RADIANCE", 0, 10, NULL, "Radiance HDR"},
-	{"<svg", 0, 4, NULL, "SVG"},
-	{"%PDF", 0, 4, NULL, "PDF"},
-};
 
 /* A file in memory, or its first bytes; the end marker follows at data[size]. */
 struct bytes {
@@ -178,26 +155,35 @@ static int orientation_of(const uint8_t *data, size_t size)
 	return orientation >= 1 && orientation <= 8 ? orientation : 1;
 }
 
-/* PNG keeps the same block in its eXIf chunk, without the six bytes that JPEG puts before it. */
-static int png_orientation(const struct bytes *b)
+/* The same of a block that may lack the six bytes which JPEG puts before it, as in PNG and WebP. */
+static int block_orientation(const uint8_t *data, size_t size)
 {
 	static const char prefix[] = "Exif\0";
+	uint8_t *block;
+	int orientation;
 
+	if (size >= 65536 || size < sizeof prefix)
+		return 1;
+	if (memcmp(data, prefix, sizeof prefix) == 0)
+		return orientation_of(data, size);
+	block = xmalloc(size + sizeof prefix);
+	memcpy(block, prefix, sizeof prefix);
+	memcpy(block + sizeof prefix, data, size);
+	orientation = orientation_of(block, size + sizeof prefix);
+	free(block);
+	return orientation;
+}
+
+/* In PNG it is the eXIf chunk. */
+static int png_orientation(const struct bytes *b)
+{
 	for (size_t at = 8; at + 8 <= b->size;) {
 		size_t length = big_endian(b->data + at);
 
 		if (length > b->size - at - 8 || memcmp(b->data + at + 4, "IEND", 4) == 0)
 			break;
-		if (memcmp(b->data + at + 4, "eXIf", 4) == 0 && length < 65536) {
-			uint8_t *block = xmalloc(length + sizeof prefix);
-			int orientation;
-
-			memcpy(block, prefix, sizeof prefix);
-			memcpy(block + sizeof prefix, b->data + at + 8, length);
-			orientation = orientation_of(block, length + sizeof prefix);
-			free(block);
-			return orientation;
-		}
+		if (memcmp(b->data + at + 4, "eXIf", 4) == 0)
+			return block_orientation(b->data + at + 8, length);
 		at += length + 12;
 	}
 	return 1;
@@ -205,17 +191,16 @@ static int png_orientation(const struct bytes *b)
 
 static int find_format(const struct bytes *b, const char *name, struct image_info *info, struct error *err)
 {
+	const struct image_format *format = image_format_of_bytes(b->data, b->size);
+
 	if (b->size == 0)
 		return fail(err, E_FORMAT, "%s is empty", name);
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		if (b->size < (size_t)(kinds[i].at + kinds[i].length) || memcmp(b->data + kinds[i].at, kinds[i].magic, kinds[i].length) != 0)
-			continue;
-		if (kinds[i].unsupported)
-			return fail(err, E_FORMAT, "%s is a %s file, which is not supported; convert it to JPEG or PNG", name, kinds[i].unsupported);
-		info->format = kinds[i].format;
-		return 0;
-	}
-	return fail(err, E_FORMAT, "%s is not a picture", name);
+	if (!format)
+		return fail(err, E_FORMAT, "%s is not a picture", name);
+	if (!format->read)
+		return fail(err, E_FORMAT, "%s: %s", name, format->hint);
+	info->format = format->read;
+	return 0;
 }
 
 static int judge_size(const char *name, const struct image_limits *limits, int64_t width, int64_t height, struct error *err)
@@ -229,6 +214,37 @@ static int judge_size(const char *name, const struct image_limits *limits, int64
 	return 0;
 }
 
+static int fail_webp(const char *name, enum webp_result result, struct error *err)
+{
+	return fail(err, E_FORMAT, "%s is damaged: %s", name, result == WEBP_DAMAGED ? "its WebP data cannot be decoded" : "it ends too early");
+}
+
+/* As read_header. An EXIF block stands behind the pixels. */
+static int read_webp(const struct bytes *b, const char *name, const struct image_limits *limits, struct image_info *info, struct error *err)
+{
+	enum webp_result result;
+	struct webp_head head;
+	const uint8_t *block;
+	size_t length;
+
+	result = webp_head_read(b->data, b->size, &head);
+	if (result != WEBP_FINE)
+		return result == WEBP_MORE && !b->whole ? 1 : fail_webp(name, result, err);
+	if (judge_size(name, limits, head.width, head.height, err) < 0)
+		return -1;
+	info->width = head.width;
+	info->height = head.height;
+	info->channels = head.alpha ? 4 : 3;
+	if (!head.exif || (limits && limits->as_stored))
+		return 0;
+	if (!b->whole)
+		return 1;
+	block = webp_exif(b->data, b->size, &length);
+	if (block)
+		info->orientation = block_orientation(block, length);
+	return 0;
+}
+
 /* Fills info from the head of the file and judges its size, before anything is decoded. Returns 1 if more of the file is needed. */
 static int read_header(const struct bytes *b, const char *name, const struct image_limits *limits, struct image_info *info, struct error *err)
 {
@@ -237,6 +253,8 @@ static int read_header(const struct bytes *b, const char *name, const struct ima
 	*info = (struct image_info){.orientation = 1, .bits = 8};
 	if (find_format(b, name, info, err) < 0)
 		return -1;
+	if (strcmp(info->format, "webp") == 0)
+		return read_webp(b, name, limits, info, err);
 	png = strcmp(info->format, "png") == 0;
 	jpeg = strcmp(info->format, "jpeg") == 0;
 	if (jpeg && !jpeg_tables_fit(b->data, b->size + sizeof end_marker))
@@ -300,17 +318,22 @@ static void turn(struct image *image, int orientation)
 	*image = (struct image){out_w, out_h, out};
 }
 
-/* b must be whole. */
-static int decode(const struct bytes *b, const char *name, const struct image_limits *limits, struct image *image, struct image_info *info,
-		  struct error *err)
+static int decode_webp(const struct bytes *b, const char *name, const struct image_info *info, struct image *image, struct error *err)
+{
+	enum webp_result result;
+	struct webp_head head;
+
+	webp_head_read(b->data, b->size, &head); /* which read_header has done */
+	*image = (struct image){info->width, info->height, xmalloc((size_t)info->width * info->height * 3)};
+	result = webp_decode(b->data, b->size, &head, image->rgb);
+	return result == WEBP_FINE ? 0 : fail_webp(name, result, err);
+}
+
+static int decode_stb(const struct bytes *b, const char *name, const struct image_info *info, struct image *image, struct error *err)
 {
 	stbi__context s;
 	int channels = 0;
 
-	if (read_header(b, name, limits, info, err) < 0)
-		return -1;
-	if (is_cancelled(limits))
-		return fail_cancelled(name, err);
 	/* 16-bit RGBA takes 8 bytes a pixel, beside a filter byte a row; small pictures are padded to whole blocks and need tables. */
 	block_limit = (size_t)info->width * info->height * 12 + (size_t)info->height * 8 + 1024 * 1024;
 	stbi__start_mem(&s, b->data, (int)(b->size + sizeof end_marker));
@@ -321,6 +344,22 @@ static int decode(const struct bytes *b, const char *name, const struct image_li
 		return fail(err, E_FORMAT, "%s is damaged: it ends too early", name);
 	if (image->width != info->width || image->height != info->height)
 		return fail(err, E_FORMAT, "%s is damaged: two sizes are given", name);
+	return 0;
+}
+
+/* b must be whole. */
+static int decode(const struct bytes *b, const char *name, const struct image_limits *limits, struct image *image, struct image_info *info,
+		  struct error *err)
+{
+	int result;
+
+	if (read_header(b, name, limits, info, err) < 0)
+		return -1;
+	if (is_cancelled(limits))
+		return fail_cancelled(name, err);
+	result = strcmp(info->format, "webp") == 0 ? decode_webp(b, name, info, image, err) : decode_stb(b, name, info, image, err);
+	if (result < 0)
+		return -1;
 	if (is_cancelled(limits))
 		return fail_cancelled(name, err);
 	turn(image, info->orientation);

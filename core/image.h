@@ -1,6 +1,6 @@
-/* image.h - picture files to upright RGB8, with limits. stb_image lives behind this header only. Any thread; no shared state.
+/* image.h - picture files to upright RGB8, with limits. stb_image lives behind this header only, libwebp in image_webp.c. Any thread; no shared state.
  *
- * JPEG, PNG, BMP and GIF (first frame) are read. The size is known and judged before anything is decoded. EXIF orientation is applied, alpha is
+ * JPEG, PNG, BMP, WebP (where libwebp was there to build with) and GIF are read, of moving ones the first frame. The size is known and judged before anything is decoded. EXIF orientation is applied, alpha is
  * dropped without compositing, grey is replicated, of 16 bits the high byte is kept. File names are bytes; messages carry them escaped.
  *
  *	struct image image;
@@ -28,7 +28,7 @@ struct image_info {
 	int width, height;  /* upright, i.e. after orientation */
 	int channels, bits; /* as stored: 1..4, 8 or 16 */
 	int orientation;    /* EXIF 1..8; 1 when absent */
-	const char *format; /* "jpeg", "png", "bmp", "gif"; static */
+	const char *format; /* "jpeg", "png", "bmp", "gif", "webp"; static */
 };
 
 /* What is refused, and how a load is stopped. Zero members mean the defaults. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/image_format.h"
 #include "core/utf8.h"
 #include "tui/app.h"
 
@@ -102,7 +103,7 @@ const char *app_short_failure(const struct app *a, const char *failure)
 static const char *picture_problem(const struct app *a, const struct catalog_picture *p)
 {
 	if (p->status == PICTURE_UNSUPPORTED)
-		return "this format is not read; JPEG, PNG, BMP and GIF are";
+		return image_format_of_name(p->name)->hint;
 	if (p->status == PICTURE_FAILED && p->answers && p->answers->failure)
 		return app_short_failure(a, p->answers->failure);
 	return NULL;

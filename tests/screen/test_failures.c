@@ -72,7 +72,7 @@ static void files_are_broken(void **state)
 	data_put(b.dir, "a-empty.jpg", "", 0);
 	data_put(b.dir, "a-text.png", "hello, this is a letter\n", 24);
 	data_put(b.dir, "a-torn.jpg", head, sizeof head);
-	data_put(b.dir, "a-web.webp", "RIFF", 4);
+	data_put(b.dir, "a-web.heic", "RIFF", 4);
 	browse_run(&b, 36, 120, NULL, NULL, NULL, false);
 	pty_wait_text(b.pty, "a-empty.jpg is empty");
 	pty_wait_text(b.pty, "no answers: the picture");
@@ -82,7 +82,7 @@ static void files_are_broken(void **state)
 	pty_wait_text(b.pty, "a-torn.jpg");
 	pty_wait_row(b.pty, 4, "✗");
 	pty_type(b.pty, "j");
-	pty_wait_text(b.pty, "this format is not read");
+	pty_wait_text(b.pty, "HEIC is not read; convert it");
 	pty_wait_row(b.pty, 5, "⊘");
 	pty_type(b.pty, "j");
 	pty_wait_text(b.pty, "mostly blue");

@@ -1,5 +1,6 @@
 /* The catalog: scanning, names of any bytes, order, filter, and what events make of it. */
 #include "core/catalog.h"
+#include "core/image_format.h"
 #include "core/mem.h"
 
 #include <setjmp.h>
@@ -107,8 +108,8 @@ static void test_names_compare_naturally(void **state)
 
 static void test_a_folder(void **state)
 {
-	static const char *const names[] = {"b.JPG", "c1.gif", "c10.bmp", "x.webp"};
-	static const char *const others[] = {"c10.bmp", "b.JPG", ".hidden.jpg", "notes.txt", "c1.gif", "x.webp", "noextension", ".jpg"};
+	static const char *const names[] = {"b.JPG", "c1.gif", "c10.bmp", "x.heic"};
+	static const char *const others[] = {"c10.bmp", "b.JPG", ".hidden.jpg", "notes.txt", "c1.gif", "x.heic", "noextension", ".jpg"};
 	char sub[128];
 	struct catalog *c;
 	char *path;
@@ -127,6 +128,22 @@ static void test_a_folder(void **state)
 	free(path);
 	assert_int_equal(catalog_selected(c), -1);
 	catalog_close(c);
+}
+
+static void test_kinds_of_names(void **state)
+{
+	static const char *const read[] = {"a.jpg", "a.JPEG", "a.jpe", "a.png", "a.bmp", "a.b.gif", VRAMBLE_WEBP ? "a.WebP" : "a.png"};
+	static const char *const listed[] = {"a.avif", "a.HEIC", "a.heif", "a.jxl", "a.tif", "a.tiff", "a.psd", "a.ppm", "a.svg"};
+	static const char *const others[] = {"a.txt", "jpg", "a.", "a.jp", "a.jpgg", "a.jpg peg", ".png", "a.pdf"};
+
+	for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+		assert_int_equal(catalog_kind(read[i]), 1);
+	for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+		assert_int_equal(catalog_kind(listed[i]), 0);
+		assert_non_null(strstr(image_format_of_name(listed[i])->hint, " is not read; convert it"));
+	}
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		assert_int_equal(catalog_kind(others[i]), -1);
 }
 
 static void test_a_file_opens_its_folder(void **state)
@@ -470,6 +487,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_compare_naturally),
+		cmocka_unit_test(test_kinds_of_names),
 		cmocka_unit_test_setup_teardown(test_a_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_file_opens_its_folder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_list_of_files, setup, teardown),

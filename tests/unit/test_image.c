@@ -9,6 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if VRAMBLE_WEBP
+#include <webp/encode.h>
+#endif
+
 #include "core/image.h"
 #include "core/mem.h"
 #include "tests/support/data.h"
@@ -65,18 +69,32 @@ static void test_kinds(void **state)
 		int width, height;
 		double mean[3];
 	} kinds[] = {
-		{"baseline420.jpg", 56, 40, {121.89, 127.52, 129.20}}, {"bits.bmp", 56, 40, {125.68, 125.68, 125.68}},
-		{"bits.png", 56, 40, {125.68, 125.68, 125.68}},        {"cmyk.jpg", 56, 40, {121.75, 127.53, 129.01}},
-		{"exif6_444.jpg", 40, 56, {121.64, 127.74, 129.12}},   {"grey.jpg", 56, 40, {126.08, 126.08, 126.08}},
-		{"grey16.png", 56, 40, {121.73, 121.73, 121.73}},      {"palette.bmp", 56, 40, {120.82, 127.51, 128.82}},
-		{"palette.gif", 56, 40, {120.82, 127.51, 128.82}},     {"palette.png", 56, 40, {120.82, 127.51, 128.82}},
-		{"progressive.jpg", 56, 40, {121.54, 127.72, 128.99}}, {"rgb.bmp", 56, 40, {121.73, 127.58, 129.04}},
-		{"rgba.png", 56, 40, {121.73, 127.58, 129.04}},        {"transparent.png", 56, 40, {120.82, 127.51, 128.82}},
+		{"baseline420.jpg", 56, 40, {121.89, 127.52, 129.20}},
+		{"bits.bmp", 56, 40, {125.68, 125.68, 125.68}},
+		{"bits.png", 56, 40, {125.68, 125.68, 125.68}},
+		{"cmyk.jpg", 56, 40, {121.75, 127.53, 129.01}},
+		{"exif6_444.jpg", 40, 56, {121.64, 127.74, 129.12}},
+		{"grey.jpg", 56, 40, {126.08, 126.08, 126.08}},
+		{"grey16.png", 56, 40, {121.73, 121.73, 121.73}},
+		{"palette.bmp", 56, 40, {120.82, 127.51, 128.82}},
+		{"palette.gif", 56, 40, {120.82, 127.51, 128.82}},
+		{"palette.png", 56, 40, {120.82, 127.51, 128.82}},
+		{"progressive.jpg", 56, 40, {121.54, 127.72, 128.99}},
+		{"rgb.bmp", 56, 40, {121.73, 127.58, 129.04}},
+		{"rgba.png", 56, 40, {121.73, 127.58, 129.04}},
+		{"transparent.png", 56, 40, {120.82, 127.51, 128.82}},
+#if VRAMBLE_WEBP
+		{"lossy.webp", 56, 40, {121.81, 127.59, 128.97}},
+		{"alpha.webp", 56, 40, {121.73, 127.58, 129.04}},
+		{"alpha_lossy.webp", 56, 40, {121.86, 127.72, 129.15}},
+		{"moving.webp", 56, 40, {121.73, 127.58, 129.04}},
+		{"exif6.webp", 40, 56, {121.81, 127.59, 128.97}},
+#endif
 	};
 
 	for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
 		struct buffer file = read_picture(kinds[k].name);
-		double tolerance = strstr(kinds[k].name, ".jpg") ? 1.0 : 0.006;
+		double tolerance = strstr(kinds[k].name, ".jpg") || strstr(kinds[k].name, ".webp") ? 1.0 : 0.006;
 		struct image image;
 		struct image_info info;
 		struct error err;
@@ -243,7 +261,18 @@ static void test_refused(void **state)
 
 	check_refused("", 0, E_FORMAT, "is empty");
 	check_refused("hello, this is text\n", 20, E_FORMAT, "is not a picture");
-	check_refused("RIFF\0\0\0\0WEBPVP8 ", 16, E_FORMAT, "WebP");
+	check_refused("RIFF\0\0\0\0WEBPVP8 ", 16, E_FORMAT, VRAMBLE_WEBP ? "is damaged" : "WebP is not read");
+	check_refused("\0\0\0\x1c"
+		      "ftypavif",
+		      12, E_FORMAT, "AVIF is not read; convert it");
+	check_refused("\0\0\0\x1c"
+		      "ftypheic",
+		      12, E_FORMAT, "heif-convert");
+	check_refused("\0\0\0\x1c"
+		      "ftypmif1",
+		      12, E_FORMAT, "HEIF is not read");
+	check_refused("\xff\x0a\0\0", 4, E_FORMAT, "djxl");
+	check_refused("II*\0\10\0\0\0", 8, E_FORMAT, "TIFF is not read");
 	check_refused(huge, sizeof huge - 1, E_LIMIT, "60000×60000 pixels exceed the limit of 100 MP");
 	check_refused(jpeg.text, jpeg.length - 100, E_FORMAT, "is damaged: it ends too early");
 	check_refused(jpeg.text, 40, E_FORMAT, "is damaged");
@@ -258,6 +287,223 @@ static void test_refused(void **state)
 	buffer_free(&png);
 	buffer_free(&bmp);
 }
+
+#if VRAMBLE_WEBP
+/* ---- WebP: containers made by hand around what libwebp's encoder makes */
+
+/* The pixels of encode(), lossless; alpha is never 0, where the encoder may change colours. */
+static struct buffer webp_encode(int width, int height, int channels)
+{
+	uint8_t *data = xmalloc((size_t)width * height * channels), *file = NULL;
+	struct buffer out = {0};
+	size_t size;
+
+	for (int i = 0; i < width * height * channels; i++)
+		data[i] = (uint8_t)(channels == 4 && i % 4 == 3 ? i | 1 : i * 7 + i / 251);
+	size = channels == 4 ? WebPEncodeLosslessRGBA(data, width, height, width * 4, &file)
+			     : WebPEncodeLosslessRGB(data, width, height, width * 3, &file);
+	assert_true(size > 20);
+	buffer_add(&out, (char *)file, size);
+	WebPFree(file);
+	free(data);
+	return out;
+}
+
+static void put_little(struct buffer *out, uint32_t value, int bytes)
+{
+	for (int i = 0; i < bytes; i++) {
+		char byte = (char)(value >> (8 * i));
+
+		buffer_add(out, &byte, 1);
+	}
+}
+
+static void put_chunk(struct buffer *out, const char *name, const void *data, size_t size)
+{
+	buffer_add(out, name, 4);
+	put_little(out, (uint32_t)size, 4);
+	buffer_add(out, data, size);
+	if (size % 2)
+		buffer_add(out, "", 1);
+}
+
+/* RIFF and VP8X around chunks; a picture's own chunk is all behind its file's first 12 bytes. */
+static struct buffer webp_wrap(int flags, int width, int height, const struct buffer *chunks)
+{
+	struct buffer out = {0}, head = {0};
+
+	put_little(&head, (uint32_t)flags, 4);
+	put_little(&head, (uint32_t)width - 1, 3);
+	put_little(&head, (uint32_t)height - 1, 3);
+	buffer_add(&out, "RIFF", 4);
+	put_little(&out, (uint32_t)(4 + 8 + head.length + chunks->length), 4);
+	buffer_add(&out, "WEBP", 4);
+	put_chunk(&out, "VP8X", head.text, head.length);
+	buffer_add(&out, chunks->text, chunks->length);
+	buffer_free(&head);
+	return out;
+}
+
+static struct buffer webp_with_orientation(const struct buffer *file, int width, int height, int n)
+{
+	char block[6 + sizeof tiff - 1] = "Exif\0";
+	struct buffer chunks = {0}, out;
+
+	memcpy(block + 6, tiff, sizeof tiff - 1);
+	block[6 + 19] = (char)n;
+	buffer_add(&chunks, file->text + 12, file->length - 12);
+	put_chunk(&chunks, "EXIF", n % 2 ? block : block + 6, sizeof block - (n % 2 ? 0 : 6)); /* both ways are seen */
+	out = webp_wrap(8, width, height, &chunks);
+	buffer_free(&chunks);
+	return out;
+}
+
+static void test_webp(void **state)
+{
+	for (int channels = 3; channels <= 4; channels++) {
+		struct buffer file = webp_encode(5, 3, channels);
+		struct image_limits few = {.pixels = 14};
+		struct image image;
+		struct image_info info;
+		struct error err;
+
+		assert_int_equal(image_decode((uint8_t *)file.text, file.length, "x.webp", NULL, &image, &info, &err), 0);
+		assert_true(info.channels == channels && info.bits == 8 && info.orientation == 1 && info.width == 5 && info.height == 3);
+		assert_string_equal(info.format, "webp");
+		for (int i = 0; i < 45; i++) {
+			int at = i / 3 * channels + i % 3;
+
+			assert_int_equal(image.rgb[i], (uint8_t)(at * 7 + at / 251));
+		}
+		image_free(&image);
+		assert_int_equal(image_decode((uint8_t *)file.text, file.length, "x.webp", &few, &image, &info, &err), -1);
+		assert_int_equal(err.code, E_LIMIT);
+		buffer_free(&file);
+	}
+}
+
+/* Large enough that the block stands behind what a probe reads at first. */
+static void test_webp_orientation(void **state)
+{
+	static const char seen[9][7] = {"", "012345", "210543", "543210", "345012", "031425", "304152", "524130", "251403"};
+	struct buffer small = webp_encode(3, 2, 3), noise = {0}, photo;
+	uint8_t *pixels = xmalloc(200 * 150 * 3), *encoded = NULL;
+	struct image_info info;
+	struct error err;
+	size_t size;
+	char *path;
+
+	for (int n = 1; n <= 8; n++) {
+		struct buffer file = webp_with_orientation(&small, 3, 2, n);
+		struct image image;
+
+		if (image_decode((uint8_t *)file.text, file.length, "x.webp", NULL, &image, &info, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(info.orientation, n);
+		assert_true(image.width == (n < 5 ? 3 : 2) && info.width == image.width && info.height == image.height);
+		for (int i = 0; i < 6; i++)
+			assert_int_equal(image.rgb[i * 3], (seen[n][i] - '0') * 21);
+		image_free(&image);
+		buffer_free(&file);
+	}
+	for (uint32_t i = 0, x = 1; i < 200 * 150 * 3; i++)
+		pixels[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
+	size = WebPEncodeLosslessRGB(pixels, 200, 150, 600, &encoded);
+	assert_true(size > 70000);
+	buffer_add(&noise, (char *)encoded, size);
+	WebPFree(encoded);
+	free(pixels);
+	photo = webp_with_orientation(&noise, 200, 150, 6);
+	path = data_file(photo.text, photo.length);
+	assert_int_equal(image_probe(path, NULL, &info, &err), 0);
+	assert_true(info.width == 150 && info.height == 200 && info.orientation == 6);
+	data_remove(path);
+	buffer_free(&photo);
+	buffer_free(&noise);
+	buffer_free(&small);
+}
+
+/* An ANMF chunk: a frame at (x, y), both even. */
+static void put_frame(struct buffer *chunks, const struct buffer *file, int x, int y, int width, int height)
+{
+	struct buffer frame = {0};
+
+	put_little(&frame, (uint32_t)x / 2, 3);
+	put_little(&frame, (uint32_t)y / 2, 3);
+	put_little(&frame, (uint32_t)width - 1, 3);
+	put_little(&frame, (uint32_t)height - 1, 3);
+	put_little(&frame, 100, 4); /* milliseconds, flags */
+	buffer_add(&frame, file->text + 12, file->length - 12);
+	put_chunk(chunks, "ANMF", frame.text, frame.length);
+	buffer_free(&frame);
+}
+
+/* The first frame in its place, black around it; nothing of the second. */
+static void test_webp_animation(void **state)
+{
+	struct buffer first = webp_encode(2, 2, 3), second = webp_encode(5, 3, 3), chunks = {0}, file;
+	struct image image;
+	struct image_info info;
+	struct error err;
+
+	put_chunk(&chunks, "ANIM", "\xff\xff\xff\xff\0\0", 6);
+	put_frame(&chunks, &first, 2, 0, 2, 2);
+	put_frame(&chunks, &second, 0, 0, 5, 3);
+	file = webp_wrap(2, 5, 3, &chunks);
+	if (image_decode((uint8_t *)file.text, file.length, "x.webp", NULL, &image, &info, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(image.width == 5 && image.height == 3);
+	for (int y = 0; y < 3; y++)
+		for (int x = 0; x < 5; x++) {
+			bool inside = x >= 2 && x < 4 && y < 2;
+
+			assert_int_equal(image.rgb[(y * 5 + x) * 3 + 1], inside ? ((y * 2 + x - 2) * 3 + 1) * 7 : 0);
+		}
+	image_free(&image);
+	buffer_free(&chunks);
+	put_chunk(&chunks, "ANIM", "\xff\xff\xff\xff\0\0", 6);
+	put_frame(&chunks, &first, 4, 2, 2, 2); /* reaches over the edge */
+	buffer_free(&file);
+	file = webp_wrap(2, 5, 3, &chunks);
+	assert_int_equal(image_decode((uint8_t *)file.text, file.length, "x.webp", NULL, &image, &info, &err), -1);
+	assert_int_equal(err.code, E_FORMAT);
+	buffer_free(&file);
+	buffer_free(&chunks);
+	buffer_free(&first);
+	buffer_free(&second);
+}
+
+/* Wherever it is cut, it is refused; and a canvas is judged before anything is decoded. */
+static void test_webp_damaged(void **state)
+{
+	static const char *const names[] = {"lossy.webp", "alpha.webp", "alpha_lossy.webp", "moving.webp", "exif6.webp"};
+	struct buffer small = webp_encode(5, 3, 3), chunks = {0}, huge;
+	struct image image;
+	struct error err;
+
+	for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+		struct buffer file = read_picture(names[k]);
+
+		for (size_t size = 12; size < file.length; size += size < 60 ? 1 : 37) {
+			err = (struct error){0};
+			assert_int_equal(image_decode((uint8_t *)file.text, size, "x.webp", NULL, &image, NULL, &err), -1);
+			if (err.code != E_FORMAT || !strstr(err.text, "x.webp is damaged: "))
+				fail_msg("%s cut to %zu: %s", names[k], size, err.text);
+			assert_null(image.rgb);
+		}
+		buffer_free(&file);
+	}
+	buffer_add(&chunks, small.text + 12, small.length - 12);
+	huge = webp_wrap(2, 16384, 16384, &chunks);
+	check_refused(huge.text, huge.length, E_LIMIT, "16384×16384 pixels exceed the limit of 100 MP");
+	buffer_free(&huge);
+	huge = webp_wrap(0, 6, 3, &chunks);
+	check_refused(huge.text, huge.length, E_FORMAT, "is damaged");
+	buffer_free(&huge);
+	buffer_free(&chunks);
+	buffer_free(&small);
+}
+#endif
 
 static void test_system_errors(void **state)
 {
@@ -368,10 +614,22 @@ static void test_scale(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),         cmocka_unit_test(test_lossless),    cmocka_unit_test(test_other_formats),
-		cmocka_unit_test(test_16_bits),       cmocka_unit_test(test_orientation), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_system_errors), cmocka_unit_test(test_limits),      cmocka_unit_test(test_probe_far),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_lossless),
+		cmocka_unit_test(test_other_formats),
+		cmocka_unit_test(test_16_bits),
+		cmocka_unit_test(test_orientation),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_system_errors),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_probe_far),
 		cmocka_unit_test(test_scale),
+#if VRAMBLE_WEBP
+		cmocka_unit_test(test_webp),
+		cmocka_unit_test(test_webp_orientation),
+		cmocka_unit_test(test_webp_animation),
+		cmocka_unit_test(test_webp_damaged),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
