@@ -16,7 +16,7 @@
 
 const struct setting config_table[] = {
 	{{"clip", "DIR", "CLIP model that scores the labels (\"none\": do without)"}, TEXT(config_read_dir, model_dir[MODEL_SCORES], "(bundled)")},
-	{{"captioner", "DIR", "OFA model that writes the caption (\"none\": do without)"},
+	{{"captioner", "DIR", "OFA or BLIP model that writes the caption (\"none\": do without)"},
 	 TEXT(config_read_dir, model_dir[MODEL_CAPTION], "(bundled)")},
 	{{"nli", "DIR", "BERT model that checks labels against the caption (\"none\": do without)"},
 	 TEXT(config_read_dir, model_dir[MODEL_NLI], "(bundled)")},

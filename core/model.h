@@ -17,7 +17,7 @@ struct image;
 
 enum model_kind {
 	MODEL_SCORES,  /* CLIP: pictures and texts to one space */
-	MODEL_CAPTION, /* OFA: picture to sentence */
+	MODEL_CAPTION, /* OFA, BLIP: picture to sentence */
 	MODEL_NLI,     /* BERT: premise and hypothesis to verdict */
 	MODEL_KINDS
 };
