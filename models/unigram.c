@@ -12,9 +12,9 @@
 #include "models/text.h"
 #include "models/unigram_spm.h"
 
-/* Its own symbols first, or libtorch's protobuf would stand in for the one it was built with. Address sanitizers cannot have that, nor do their tests have
+/* Its own symbols first, or libtorch's protobuf would stand in for the one it was built with. Sanitizers cannot have that, nor do their tests have
  * libtorch beside it. */
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define OWN_SYMBOLS_FIRST 0
 #else
 #define OWN_SYMBOLS_FIRST RTLD_DEEPBIND
