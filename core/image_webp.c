@@ -81,7 +81,7 @@ enum webp_result webp_decode(const uint8_t *data, size_t size, const struct webp
 {
 	uint32_t riff = (uint32_t)data[4] | (uint32_t)data[5] << 8 | (uint32_t)data[6] << 16 | (uint32_t)data[7] << 24;
 
-	if (size < RIFF_HEADER || riff > size - RIFF_HEADER)
+	if (riff > size - RIFF_HEADER)
 		return WEBP_SHORT;
 	if (head->animated)
 		return decode_first_frame(data, size, head, rgb);
