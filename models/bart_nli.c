@@ -37,9 +37,9 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	m->info.width[0] = c->width;
 	if (nli_configure(&b->judge, NLI_BYTES, config, err) < 0)
 		return -1;
-	if (nli_text_end(&b->judge.text) != c->end)
+	if (b->judge.text.end != c->end)
 		return fail(err, E_MODEL, "%s: texts end with token %d, config.json's eos_token_id is %d: they belong to different models", m->dir,
-			    (int)nli_text_end(&b->judge.text), c->end);
+			    (int)b->judge.text.end, c->end);
 	return 0;
 }
 

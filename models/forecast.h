@@ -10,6 +10,7 @@
 #include "models/bert.h"
 #include "models/blip.h"
 #include "models/clip.h"
+#include "models/deberta.h"
 #include "models/models.h"
 #include "models/ofa.h"
 #include "models/siglip.h"
@@ -39,6 +40,9 @@ void forecast_postnorm_feed(struct tally *t, int64_t rows, int64_t d, int64_t wi
 void forecast_bert(const struct bert_config *c, const struct forecast_request *request, struct forecast *out);
 /* bart_logits over the same. */
 void forecast_bart(const struct bart_config *c, const struct forecast_request *request, struct forecast *out);
+
+/* deberta_logits over the same. */
+void forecast_deberta(const struct deberta_config *c, const struct forecast_request *request, struct forecast *out);
 
 struct forecast_captions {
 	int height, width; /* pixels */

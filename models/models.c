@@ -17,7 +17,7 @@
 
 _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && (int)TT_PEAKS == (int)PEAKS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
 
-static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &blip_ops, &bert_ops, &roberta_ops, &bart_ops, &siglip_ops};
+static const struct model_ops *const networks[] = {&clip_ops, &ofa_ops, &blip_ops, &bert_ops, &roberta_ops, &bart_ops, &deberta_ops, &siglip_ops};
 enum { NETWORKS = sizeof networks / sizeof networks[0] };
 
 /* ---- configure: what a directory holds, without libtorch */

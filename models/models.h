@@ -46,7 +46,7 @@ struct model_ops {
 	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 
-extern const struct model_ops clip_ops, ofa_ops, blip_ops, bert_ops, roberta_ops, bart_ops, siglip_ops;
+extern const struct model_ops clip_ops, ofa_ops, blip_ops, bert_ops, roberta_ops, bart_ops, deberta_ops, siglip_ops;
 extern const struct model_library vramble_models; /* the one symbol that the shared object exports */
 
 /* Opening in the two stages that the table uses; also for the golden runner and the trainer's evaluation. */

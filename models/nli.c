@@ -102,7 +102,7 @@ static tt_tensor *slice_logits(const struct nli_model *m, tt_pool *p, const stru
 	int64_t *ids = xcalloc((size_t)count, sizeof *ids), *types = xcalloc((size_t)count, sizeof *types),
 		*mask = xcalloc((size_t)count, sizeof *mask);
 	const int64_t shape[2] = {n, length};
-	int32_t pad = nli_text_pad(&m->text);
+	int32_t pad = m->text.pad;
 	tt_tensor *logits;
 
 	for (int64_t i = 0; i < count; i++) {

@@ -18,6 +18,7 @@
 
 enum nli_tokens {
 	NLI_WORDPIECE, /* BERT: [CLS] premise [SEP] hypothesis [SEP], with types 0 and 1 */
+	NLI_UNIGRAM,   /* DeBERTa: the same frame without types */
 	NLI_BYTES      /* RoBERTa and BART: <s> premise </s></s> hypothesis </s>; no text begins with a blank that it does not have */
 };
 
@@ -25,15 +26,15 @@ struct nli_text {
 	enum nli_tokens kind;
 	struct wordpiece *words;
 	struct bpe *bytes;
+	struct unigram *unigram;
+	int32_t start, end, pad; /* [CLS] or <s>, [SEP] or </s>, and what fills up */
 };
 
-/* From the files in dir; errors as those of wordpiece_load and bpe_load. After -1 there is nothing to free. */
+/* From the files in dir; errors as those of wordpiece_load, bpe_load and unigram_load. After -1 there is nothing to free. */
 int nli_text_load(struct nli_text *text, enum nli_tokens kind, const char *dir, struct error *err);
 void nli_text_free(struct nli_text *text); /* a zeroed one is fine */
 
 size_t nli_text_size(const struct nli_text *text); /* highest id + 1 */
-int32_t nli_text_pad(const struct nli_text *text);
-int32_t nli_text_end(const struct nli_text *text); /* what ends a text: [SEP] or </s> */
 
 /* The pair into ids[max] and types[max]; the premise loses its end where both are too long together ("only_first", as the transformers pipeline does it).
  * Returns how many were written, -1 with E_LIMIT when the hypothesis alone is too long. */

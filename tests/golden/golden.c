@@ -20,10 +20,10 @@
 #include "models/json.h"
 
 static const struct golden_kind *const kinds[] = {
-	&golden_synth,          &golden_clip,           &golden_bert,          &golden_bart,
-	&golden_siglip,         &golden_blip,           &golden_ofa,           &golden_ofa_search,
-	&golden_bert_tokenizer, &golden_clip_tokenizer, &golden_ofa_tokenizer, &golden_clip_preprocess,
-	&golden_ofa_preprocess,
+	&golden_synth,           &golden_clip,           &golden_bert,           &golden_bart,
+	&golden_siglip,          &golden_deberta,        &golden_blip,           &golden_ofa,
+	&golden_ofa_search,      &golden_bert_tokenizer, &golden_clip_tokenizer, &golden_ofa_tokenizer,
+	&golden_clip_preprocess, &golden_ofa_preprocess,
 };
 
 /* ---- files ---- */

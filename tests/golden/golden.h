@@ -47,7 +47,8 @@ struct golden_kind {
 	int (*run)(struct golden *g, struct error *err);
 };
 
-extern const struct golden_kind golden_synth, golden_clip, golden_bert, golden_bart, golden_siglip, golden_blip, golden_ofa, golden_ofa_search;
+extern const struct golden_kind golden_synth, golden_clip, golden_bert, golden_bart, golden_deberta, golden_siglip, golden_blip, golden_ofa,
+	golden_ofa_search;
 extern const struct golden_kind golden_bert_tokenizer, golden_clip_tokenizer, golden_ofa_tokenizer, golden_clip_preprocess, golden_ofa_preprocess;
 
 /* "<folder>/<name>", malloc'd. */
