@@ -15,7 +15,7 @@ int models_verify(struct invocation *in);
 /* "12.3 MB" into out; returns out. */
 const char *models_size(int64_t bytes, char out[16]);
 
-/* {"name": …} and text that is safe to show: out, cut to its size. */
+/* A name as it is safe to show: escaped into out, cut to its size. Returns out. */
 const char *models_shown(const char *name, char *out, size_t size);
 
 #endif
