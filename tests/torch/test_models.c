@@ -525,7 +525,7 @@ static void replace_config(const char *from, const char *to)
 static void test_config(void **state)
 {
 	replace_config("\"model_type\":\"clip\"", "\"model_type\":\"llama\"");
-	refuses(E_MODEL, "\"llama\" is not supported; these are: clip, ofa, bert");
+	refuses(E_MODEL, "\"llama\" is not supported; these are: clip, ofa, blip, bert");
 	replace_config("\"model_type\":\"clip\",", "");
 	refuses(E_MODEL, "model_type is missing");
 	replace_config("\"num_attention_heads\":3", "\"num_attention_heads\":5");
