@@ -81,7 +81,7 @@ static void draw_ghost(const struct app *a, const struct bar *b)
 	bool grows = more >= 0;
 	enum theme_role role = a->pending.wanted.fits ? ROLE_GHOST : ROLE_ALERT;
 	const char *hatch = a->canvas.symbols ? (grows ? "╱" : "╲") : grows ? "/" : "\\";
-	int from = b->used_cells, to = b->used_cells;
+	int from = b->used_cells, to = from;
 
 	if (!a->pending.on || !a->pending.known || !more)
 		return;
