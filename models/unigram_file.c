@@ -71,7 +71,19 @@ static uint32_t read_unit(const unsigned char *at)
 	return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* Bytes of the trie, the trie, the texts. A unit with its highest bit set is a place in the texts; any other says where its 256 children may stand. */
+/* A unit with its highest bit set is a place in the texts. Any other says where its 256 children may stand, and with bit 8 that the first of them is such a
+ * place; the library does not look whether it is. */
+static bool unit_holds(const unsigned char *trie, size_t units, size_t texts, size_t i)
+{
+	uint32_t unit = read_unit(trie + 4 * i), offset = (unit >> 10) << ((unit & 0x200) >> 6);
+	size_t first = i ^ offset;
+
+	if (unit >> 31)
+		return (unit & 0x7fffffff) < texts;
+	return (first | 0xff) < units && (!(unit & 0x100) || (read_unit(trie + 4 * first) & 0x7fffffff) < texts);
+}
+
+/* Bytes of the trie, the trie, the texts. */
 static bool table_holds(const struct wire *table)
 {
 	size_t size = (size_t)(table->end - table->at), bytes, units, texts;
@@ -86,12 +98,11 @@ static bool table_holds(const struct wire *table)
 		return false;
 	units = bytes / 4;
 	texts = size - 4 - bytes;
-	for (size_t i = 0; i < units; i++) {
-		uint32_t unit = read_unit(trie + 4 * i), offset = (unit >> 10) << ((unit & 0x200) >> 6);
-
-		if (unit >> 31 ? (unit & 0x7fffffff) >= texts : ((i ^ offset) | 0xff) >= units)
+	if (read_unit(trie) >> 31) /* where a walk begins */
+		return false;
+	for (size_t i = 0; i < units; i++)
+		if (!unit_holds(trie, units, texts, i))
 			return false;
-	}
 	return true;
 }
 

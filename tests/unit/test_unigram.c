@@ -171,6 +171,13 @@ static void tables_stay_within_bounds(void **state)
 	does_not_hold((char *)file, sizeof file, "normal forms");
 	make_table_file(file, 1u << 10 | 0x200, '\0');
 	does_not_hold((char *)file, sizeof file, "normal forms");
+	make_table_file(file, 7u << 10 | 0x100, '\0'); /* its first child, unit 0, is a place in the texts */
+	assert_int_equal(unigram_file_check((char *)file, sizeof file, "some.model", &err), 0);
+	file[12 + 4 + 3] = 0x80; /* but a walk cannot begin at one */
+	does_not_hold((char *)file, sizeof file, "normal forms");
+	file[12 + 4 + 3] = 0;
+	file[12 + 4] = 2;
+	does_not_hold((char *)file, sizeof file, "normal forms");
 	make_table_file(file, 0, 'x');
 	does_not_hold((char *)file, sizeof file, "normal forms");
 }
