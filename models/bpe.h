@@ -37,7 +37,8 @@ enum bpe_decode_flag {
 
 enum { BPE_TEXT_MAX = 16 * 1024 }; /* bytes of one text; longer ones are refused */
 
-/* Where a tokenizer is. Either dir, which holds tokenizer.json, or else vocab.json and merges.txt; or the two files by their paths. */
+/* Where a tokenizer is. Either dir, which holds tokenizer.json, or else vocab.json and merges.txt, or else (BPE_CLIP) OpenAI's
+ * bpe_simple_vocab_16e6.txt.gz, packed or not; or the two files by their paths. */
 struct bpe_source {
 	enum bpe_kind kind;
 	const char *dir;            /* NULL: use the two paths */
@@ -48,7 +49,7 @@ struct bpe_source {
 struct bpe;
 
 /* Fails with E_IO (a file is missing), E_LIMIT, or E_FORMAT naming file, line or key: a merge of unknown pieces, no bos or eos, bytes without a piece
- * and no unk. */
+ * and no unk, a broken gzip file. */
 struct bpe *bpe_load(const struct bpe_source *source, struct error *err);
 struct bpe *bpe_load_clip(const char *dir, struct error *err);
 /* With OFA's <code_i> and <bin_i>. */

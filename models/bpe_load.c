@@ -26,8 +26,7 @@ struct merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right)
 	}
 }
 
-/* GPT-2's alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 on. */
-static uint32_t byte_letter(int byte)
+uint32_t bpe_letter(int byte)
 {
 	uint32_t next = 0x100;
 
@@ -76,30 +75,60 @@ static int add_merge_text(struct bpe *b, const char *line, size_t length, uint32
 	return add_merge(b, line, blank - line, blank + 1, line + length - blank - 1, rank, file, err);
 }
 
-/* merges.txt: a comment in the first line, then two pieces a line. */
+bool bpe_next_line(const char **at, const char *end, const char **line, size_t *length)
+{
+	while (*at < end) {
+		const char *newline = memchr(*at, '\n', (size_t)(end - *at)), *stop = newline ? newline : end;
+
+		*line = *at;
+		*length = (size_t)(stop - *line);
+		*at = newline ? newline + 1 : end;
+		if (*length > 0 && (*line)[*length - 1] == '\r')
+			--*length;
+		if (*length > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Two pieces a line. */
+static int add_merge_lines(struct bpe *b, const char *text, size_t size, const char *file, struct error *err)
+{
+	const char *at = text, *end = text + size, *line;
+	size_t lines = 0, length;
+
+	for (size_t i = 0; i < size; i++)
+		lines += text[i] == '\n';
+	reserve_merges(b, lines + 1);
+	for (uint32_t rank = 0; bpe_next_line(&at, end, &line, &length); rank++)
+		if (add_merge_text(b, line, length, rank, file, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* merges.txt: a comment in the first line, then the merges. */
 static int read_merges(struct bpe *b, const char *path, struct error *err)
 {
-	size_t size, lines = 0;
-	uint32_t rank = 0;
+	size_t size, comment;
 	char *data = json_read_bytes(path, JSON_LIMIT, &size, err);
-	int result = 0;
+	int result;
 
 	if (!data)
 		return -1;
-	for (size_t i = 0; i < size; i++)
-		lines += data[i] == '\n';
-	reserve_merges(b, lines + 1);
-	for (size_t at = 0; at < size && result == 0;) {
-		char *end = memchr(data + at, '\n', size - at);
-		size_t length = end ? (size_t)(end - data) - at : size - at, kept = length;
-
-		if (kept > 0 && data[at + kept - 1] == '\r')
-			kept--;
-		if (kept > 0 && !(at == 0 && data[0] == '#'))
-			result = add_merge_text(b, data + at, kept, rank++, path, err);
-		at += length + 1;
-	}
+	comment = data[0] == '#' ? strcspn(data, "\n") : 0;
+	result = add_merge_lines(b, data + comment, size - comment, path, err);
 	free(data);
+	return result;
+}
+
+static int read_table(struct bpe *b, const char *path, struct error *err)
+{
+	struct buffer merges = {0};
+	int result = bpe_read_table(path, b->vocab, &merges, err);
+
+	if (result == 0)
+		result = add_merge_lines(b, merges.text, merges.length, path, err);
+	buffer_free(&merges);
 	return result;
 }
 
@@ -155,26 +184,41 @@ static int read_vocab_json(struct bpe *b, const char *path, struct error *err)
 	return result;
 }
 
-static int read_files(struct bpe *b, const struct bpe_source *source, struct error *err)
+static int read_two(struct bpe *b, const char *vocab, const char *merges, struct error *err)
 {
-	char *whole, *vocab, *merges;
+	return read_vocab_json(b, vocab, err) < 0 ? -1 : read_merges(b, merges, err);
+}
+
+static int read_folder(struct bpe *b, const char *dir, struct error *err)
+{
+	static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz",
+					    "bpe_simple_vocab_16e6.txt"};
+	enum { WHOLE, VOCAB, MERGES, PACKED, TABLE, FILES };
+	char *path[FILES];
+	bool there[FILES];
 	int result;
 
-	if (!source->dir)
-		return read_vocab_json(b, source->vocab, err) < 0 ? -1 : read_merges(b, source->merges, err);
-	whole = xasprintf("%s/tokenizer.json", source->dir);
-	vocab = xasprintf("%s/vocab.json", source->dir);
-	merges = xasprintf("%s/merges.txt", source->dir);
-	if (access(whole, F_OK) == 0)
-		result = read_tokenizer_json(b, whole, err);
-	else if (access(vocab, F_OK) != 0 || access(merges, F_OK) != 0)
-		result = fail(err, E_IO, "%s has no tokenizer: tokenizer.json is needed, or vocab.json and merges.txt", source->dir);
+	for (int i = 0; i < FILES; i++) {
+		path[i] = xasprintf("%s/%s", dir, names[i]);
+		there[i] = access(path[i], F_OK) == 0;
+	}
+	if (there[WHOLE])
+		result = read_tokenizer_json(b, path[WHOLE], err);
+	else if (there[VOCAB] && there[MERGES])
+		result = read_two(b, path[VOCAB], path[MERGES], err);
+	else if (b->kind == BPE_CLIP && (there[PACKED] || there[TABLE]))
+		result = read_table(b, path[there[PACKED] ? PACKED : TABLE], err);
 	else
-		result = read_vocab_json(b, vocab, err) < 0 ? -1 : read_merges(b, merges, err);
-	free(whole);
-	free(vocab);
-	free(merges);
+		result = fail(err, E_IO, "%s has no tokenizer: tokenizer.json is needed, or vocab.json and merges.txt%s%s", dir,
+			      b->kind == BPE_CLIP ? ", or OpenAI's " : "", b->kind == BPE_CLIP ? names[PACKED] : "");
+	for (int i = 0; i < FILES; i++)
+		free(path[i]);
 	return result;
+}
+
+static int read_files(struct bpe *b, const struct bpe_source *source, struct error *err)
+{
+	return source->dir ? read_folder(b, source->dir, err) : read_two(b, source->vocab, source->merges, err);
 }
 
 static int add_numbered(struct bpe *b, const char *name, int n, const char *file, struct error *err)
@@ -216,7 +260,7 @@ static int map_bytes(struct bpe *b, const char *file, struct error *err)
 {
 	memset(b->letter_byte, 0xff, sizeof b->letter_byte);
 	for (int i = 0; i < 256; i++) {
-		uint32_t letter = byte_letter(i);
+		uint32_t letter = bpe_letter(i);
 		struct buffer text = {0};
 
 		b->letter_byte[letter] = (int16_t)i;

@@ -1,10 +1,11 @@
-/* bpe_private.h - what bpe_load.c and bpe.c share. */
+/* bpe_private.h - what bpe_load.c, bpe_table.c and bpe.c share. */
 #ifndef MODELS_BPE_PRIVATE_H
 #define MODELS_BPE_PRIVATE_H
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "core/mem.h"
 #include "models/bpe.h"
 
 struct merge {
@@ -28,5 +29,16 @@ struct bpe {
 
 /* The slot of a pair: its merge, or (key 0) the free slot where it belongs. */
 struct merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right);
+
+/* The letter (code point) of a byte, 0 to 255, in GPT-2's alphabet: printable Latin-1 stands for itself, the other 68 bytes for U+0100 on. */
+uint32_t bpe_letter(int byte);
+
+/* Moves *at behind the next line that is not empty and gives that line without its end; false: there is none before end. */
+bool bpe_next_line(const char **at, const char *end, const char **line, size_t *length);
+
+/* OpenAI's table at path (a name that ends in ".gz": packed) into an empty vocabulary: 256 letters, the same as word ends, what each merge gives, start
+ * and end token. *merges, empty before, gets the merges, a line each, and is the caller's to free, after -1 too. E_IO; E_LIMIT, packed or unpacked;
+ * E_FORMAT: broken gzip, a line that is not two pieces, a piece twice. */
+int bpe_read_table(const char *path, struct vocab *vocab, struct buffer *merges, struct error *err);
 
 #endif

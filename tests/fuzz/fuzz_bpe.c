@@ -1,4 +1,4 @@
-/* fuzz_bpe.c - the bytes are taken as a tokenizer.json, as merges.txt, and as a text to encode. */
+/* fuzz_bpe.c - the bytes are taken as a tokenizer.json, as merges.txt, as OpenAI's table, packed or not, and as a text to encode. */
 #include "core/mem.h"
 #include "models/bpe.h"
 #include "tests/support/fuzz.h"
@@ -62,6 +62,12 @@ static void run(const uint8_t *bytes, size_t size)
 	load_and_use(BPE_BYTES, bytes, size);
 	load_and_use(BPE_CLIP, bytes, size);
 	fuzz_remove("tokenizer.json");
+	fuzz_file("bpe_simple_vocab_16e6.txt", bytes, size);
+	load_and_use(BPE_CLIP, bytes, size);
+	fuzz_file("bpe_simple_vocab_16e6.txt.gz", bytes, size);
+	load_and_use(BPE_CLIP, bytes, size);
+	fuzz_remove("bpe_simple_vocab_16e6.txt.gz");
+	fuzz_remove("bpe_simple_vocab_16e6.txt");
 	fuzz_file("vocab.json", bytes_vocab, sizeof bytes_vocab - 1);
 	fuzz_file("merges.txt", bytes, size);
 	load_and_use(BPE_BYTES, bytes, size);

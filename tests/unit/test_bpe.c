@@ -2,8 +2,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <zlib.h>
 
 #include "core/mem.h"
 #include "models/bpe.h"
@@ -341,6 +344,220 @@ static void test_refused(void **state)
 	check_refused(BPE_CLIP, "tokenizer.json", "{\"model\": 1", NULL, "line 1");
 }
 
+/* ---- OpenAI's table */
+
+#define PACKED "bpe_simple_vocab_16e6.txt.gz"
+#define TABLE  "bpe_simple_vocab_16e6.txt"
+
+/* Packs as gzip does. */
+static struct buffer pack(const char *text, size_t length)
+{
+	struct buffer out = {0};
+	z_stream z = {.next_in = (Bytef *)text, .avail_in = (uInt)length};
+	size_t most;
+	unsigned char *to;
+
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	most = deflateBound(&z, length);
+	z.next_out = to = xmalloc(most);
+	z.avail_out = (uInt)most;
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	buffer_add(&out, to, most - z.avail_out);
+	deflateEnd(&z);
+	free(to);
+	return out;
+}
+
+static struct bpe *load_folder(const char *dir)
+{
+	struct error err = {0};
+	struct bpe *b = bpe_load_clip(dir, &err);
+
+	if (!b)
+		fail_msg("%s", err.text);
+	return b;
+}
+
+static void check_table(const char *dir)
+{
+	/* '!' is letter 0, 'a' 64, 'c' 66; U+00E9 is bytes C3 A9: letters 127 and 102; byte 1 is the second of those that follow the 188 printable ones */
+	static const struct {
+		const char *text;
+		int32_t ids[8];
+		int n;
+	} cases[] = {
+		{"a", {515, 320, 516}, 3},
+		{"ab", {515, 512, 516}, 3},
+		{"cab", {515, 514, 516}, 3},
+		{"abc", {515, 513, 322, 516}, 4},
+		{"!\xc3\xa9", {515, 256, 127, 358, 516}, 5},
+		{"\x01", {515, 445, 516}, 3},
+	};
+	struct bpe *b = load_folder(dir);
+	struct error err;
+
+	assert_int_equal(bpe_size(b), 517);
+	assert_string_equal(bpe_token(b, 0), "!");
+	assert_string_equal(bpe_token(b, 188), "\xc4\x80");
+	assert_string_equal(bpe_token(b, 255), "\xc5\x83");
+	assert_string_equal(bpe_token(b, 256), "!</w>");
+	assert_string_equal(bpe_token(b, 514), "cab</w>");
+	assert_string_equal(bpe_token(b, bpe_role(b, ROLE_EOS)), "<|endoftext|>");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int32_t ids[8];
+
+		assert_int_equal(bpe_encode(b, cases[i].text, strlen(cases[i].text), 0, ids, 8, NULL, &err), cases[i].n);
+		assert_memory_equal(ids, cases[i].ids, (size_t)cases[i].n * sizeof *ids);
+	}
+	bpe_free(b);
+}
+
+static const char small_table[] = "\"bpe_simple_vocab_16e6.txt#version: 0.2\na b</w>\na b\nc ab</w>\n";
+
+static void test_table(void **state)
+{
+	char *packed = data_dir(), *plain = data_dir();
+	struct buffer gz = pack(small_table, strlen(small_table));
+
+	data_put(packed, PACKED, gz.text, gz.length);
+	data_put(plain, TABLE, small_table, strlen(small_table));
+	check_table(packed);
+	check_table(plain);
+	buffer_free(&gz);
+	data_remove_dir(packed);
+	data_remove_dir(plain);
+}
+
+/* Where vocab.json and merges.txt are, the table is not even opened. */
+static void test_table_last(void **state)
+{
+	static const char vocab[] = "{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1, \"a</w>\": 2}";
+	char *dir = data_dir();
+	struct bpe *b;
+
+	data_put(dir, PACKED, "broken", 6);
+	data_put(dir, "vocab.json", vocab, strlen(vocab));
+	data_put(dir, "merges.txt", "#v\n", 3);
+	b = load_folder(dir);
+	assert_int_equal(bpe_size(b), 3);
+	bpe_free(b);
+	data_remove_dir(dir);
+}
+
+static void check_table_refused(enum bpe_kind kind, const char *name, const void *bytes, size_t size, const char *complaint)
+{
+	char *dir = data_dir();
+	struct error err = {0};
+
+	data_put(dir, name, bytes, size);
+	assert_null(bpe_load(&(struct bpe_source){.kind = kind, .dir = dir}, &err));
+	if (!strstr(err.text, complaint))
+		fail_msg("\"%s\" does not say \"%s\"", err.text, complaint);
+	data_remove_dir(dir);
+}
+
+static void test_table_refused(void **state)
+{
+	static const char one[] = "#\na b\nab\n", twice[] = "#\na b\na b\n", strange[] = "#\na bc\n";
+	struct buffer gz = pack(small_table, strlen(small_table));
+	char *huge = xcalloc(1, 64 * 1000 * 1000 + 1);
+	struct buffer bomb = pack(huge, 64 * 1000 * 1000 + 1);
+
+	check_table_refused(BPE_BYTES, PACKED, gz.text, gz.length, "has no tokenizer");
+	check_table_refused(BPE_CLIP, "other.txt", "", 0, "or OpenAI's " PACKED);
+	check_table_refused(BPE_CLIP, PACKED, "", 0, "ends too early");
+	check_table_refused(BPE_CLIP, PACKED, "<html>", 6, "no whole gzip file");
+	for (size_t cut = 1; cut < gz.length; cut++)
+		check_table_refused(BPE_CLIP, PACKED, gz.text, cut, "no whole gzip file");
+	gz.text[gz.length - 5] ^= 1; /* of the checksum */
+	check_table_refused(BPE_CLIP, PACKED, gz.text, gz.length, "incorrect data check");
+	gz.text[gz.length - 5] ^= 1;
+	buffer_puts(&gz, "x");
+	check_table_refused(BPE_CLIP, PACKED, gz.text, gz.length, "something follows");
+	check_table_refused(BPE_CLIP, PACKED, bomb.text, bomb.length, "64 MB");
+	check_table_refused(BPE_CLIP, TABLE, one, strlen(one), "not two pieces");
+	check_table_refused(BPE_CLIP, TABLE, twice, strlen(twice), "\"ab\" has two ids");
+	check_table_refused(BPE_CLIP, TABLE, strange, strlen(strange), "lacks a piece");
+	buffer_free(&gz);
+	buffer_free(&bomb);
+	free(huge);
+}
+
+/* merges.txt as OpenAI packs it: with further merges behind, which CLIP does not use. */
+static struct bpe *load_packed(void)
+{
+	char *path = data_vocabulary("clip/merges.txt"), *dir = data_dir(), line[512];
+	struct buffer text = {0}, gz;
+	FILE *f = path ? fopen(path, "r") : NULL;
+	struct bpe *b;
+
+	if (!f) {
+		free(path);
+		data_remove_dir(dir);
+		skip();
+	}
+	while (fgets(line, sizeof line, f))
+		buffer_puts(&text, line);
+	fclose(f);
+	buffer_puts(&text, "catdog catdog\nunused</w> line\n");
+	gz = pack(text.text, text.length);
+	data_put(dir, PACKED, gz.text, gz.length);
+	b = load_folder(dir);
+	buffer_free(&text);
+	buffer_free(&gz);
+	data_remove_dir(dir);
+	free(path);
+	return b;
+}
+
+static void assert_same_ids(const struct bpe *a, const struct bpe *b, const char *text, size_t length)
+{
+	for (unsigned flags = 0; flags <= (BPE_SPECIALS | BPE_OPENAI); flags++) {
+		struct ids one = {0}, other = {0};
+		struct error err;
+
+		assert_int_equal(bpe_pieces(a, text, length, flags, &one, &err), 0);
+		assert_int_equal(bpe_pieces(b, text, length, flags, &other, &err), 0);
+		assert_int_equal(one.n, other.n);
+		if (one.n > 0)
+			assert_memory_equal(one.id, other.id, one.n * sizeof *one.id);
+		free(one.id);
+		free(other.id);
+	}
+}
+
+static void test_table_whole(void **state)
+{
+	struct bpe *two = load(BPE_CLIP, "clip/vocab.json", "clip/merges.txt"), *table = load_packed();
+	json_t *golden = data_golden("clip/tokenizer.json"), *c;
+	size_t i;
+	uint64_t random = 1;
+
+	assert_int_equal(bpe_size(table), 49408);
+	for (int32_t id = 0; id < 49408; id++)
+		assert_string_equal(bpe_token(table, id), bpe_token(two, id));
+	for (int role = 0; role < VOCAB_ROLES; role++)
+		assert_int_equal(bpe_role(table, role), bpe_role(two, role));
+	json_array_foreach(json_object_get(golden, "cases"), i, c)
+	{
+		const json_t *text = json_object_get(c, "text");
+
+		assert_same_ids(two, table, json_string_value(text), json_string_length(text));
+	}
+	for (i = 0; i < 500; i++) { /* half of them letters and blanks, half any bytes */
+		char text[40];
+
+		for (size_t k = 0; k < sizeof text; k++) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			text[k] = i % 2 ? (char)(random >> 56) : "etaoin shrdlu"[(random >> 40) % 13];
+		}
+		assert_same_ids(two, table, text, sizeof text);
+	}
+	json_decref(golden);
+	bpe_free(two);
+	bpe_free(table);
+}
+
 static void test_long_text(void **state)
 {
 	struct bpe *b = load(BPE_BYTES, "ofa/vocab.json", "ofa/merges.txt");
@@ -361,10 +578,11 @@ static void test_long_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clip),           cmocka_unit_test(test_clean),        cmocka_unit_test(test_clean_more),
-		cmocka_unit_test(test_broken_utf8),    cmocka_unit_test(test_clip_literal), cmocka_unit_test(test_ofa_encode),
-		cmocka_unit_test(test_ofa_truncation), cmocka_unit_test(test_ofa_decode),   cmocka_unit_test(test_small),
-		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_text),
+		cmocka_unit_test(test_clip),           cmocka_unit_test(test_clean),         cmocka_unit_test(test_clean_more),
+		cmocka_unit_test(test_broken_utf8),    cmocka_unit_test(test_clip_literal),  cmocka_unit_test(test_ofa_encode),
+		cmocka_unit_test(test_ofa_truncation), cmocka_unit_test(test_ofa_decode),    cmocka_unit_test(test_small),
+		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_text),     cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_last),     cmocka_unit_test(test_table_refused), cmocka_unit_test(test_table_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
