@@ -74,15 +74,25 @@ static int finish(void **state)
 	return 0;
 }
 
+/* The hub is set up and read here, and its servers answer another process. */
+static void meet_servers(void)
+{
+	http_server_meet(hub.server);
+	http_server_meet(hub.store);
+}
+
 static int run(char *const *arguments, const char *variable, int interrupt, char **out, char **err)
 {
 	const char *env[] = {variables[0], variables[1], variables[2], variable, NULL};
 	char *argv[MOST] = {(char *)pty_program(), "models"};
-	int n = 2;
+	int n = 2, status;
 
 	while (*arguments && n + 1 < MOST)
 		argv[n++] = *arguments++;
-	return pty_capture(argv, env, interrupt, out, err);
+	meet_servers();
+	status = pty_capture(argv, env, interrupt, out, err);
+	meet_servers();
+	return status;
 }
 
 #define RUN(out, err, ...) run((char *[]){__VA_ARGS__, NULL}, NULL, 0, out, err)
@@ -98,8 +108,10 @@ static void has(const char *text, const char *part)
 static pid_t start_pull(void)
 {
 	char *argv[] = {(char *)pty_program(), "models", "pull", HTTP_HUB_NAME, NULL};
-	pid_t pid = fork();
+	pid_t pid;
 
+	meet_servers();
+	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
 		unsetenv("HF_HUB_OFFLINE");
@@ -197,6 +209,7 @@ static void a_killed_pull_completes(void **state)
 		assert_int_equal(status, 0);
 		holds_the_model();
 	}
+	meet_servers();
 	print_message("killed %d times in %d pulls\n", killed, kills);
 	assert_true(killed >= kills / 2);
 	assert_true(hub.ranges > 0);
@@ -282,6 +295,7 @@ static void pull_draws_a_bar_on_a_terminal(void **state)
 	struct pty *p;
 
 	hub.pause_us = 10000;
+	meet_servers();
 	p = pty_start(&(struct pty_options){.argv = argv, .env = env, .rows = 24, .columns = 100});
 	pty_wait_both(p, "model.safetensors", "[=");
 	pty_wait_both(p, "of 430.0 kB", "kB/s");

@@ -272,6 +272,12 @@ void http_server_watch(struct http_server *s, void (*sent)(void *ctx, int64_t to
 	pthread_mutex_unlock(&s->mutex);
 }
 
+void http_server_meet(struct http_server *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	pthread_mutex_unlock(&s->mutex);
+}
+
 void http_server_stop(struct http_server *s)
 {
 	pthread_mutex_lock(&s->mutex);

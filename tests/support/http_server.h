@@ -44,6 +44,9 @@ struct http_server *http_server_start(http_answer *answer, void *ctx);
 const char *http_server_url(const struct http_server *server); /* borrowed */
 /* Called with each piece of a body that was sent, and the sum of all; NULL: no more. Not while requests are being answered. */
 void http_server_watch(struct http_server *server, void (*sent)(void *ctx, int64_t total), void *ctx);
+/* What the caller wrote before is seen by answers after it, and the other way round; for tests whose client is another process, through which no
+ * sanitizer sees that order. */
+void http_server_meet(struct http_server *server);
 /* Ends all connections and frees it. */
 void http_server_stop(struct http_server *server);
 
