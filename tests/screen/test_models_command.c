@@ -300,8 +300,6 @@ static void pull_draws_a_bar_on_a_terminal(void **state)
 	pty_wait_both(p, "model.safetensors", "[=");
 	pty_wait_both(p, "of 430.0 kB", "kB/s");
 	pty_wait_text(p, "left");
-	meet_servers();
-	hub.pause_us = 0;
 	pty_wait_text(p, "/" REPOSITORY "/snapshots/");
 	pty_wait_no_text(p, "[=");
 	assert_int_equal(pty_finish(p, NULL), 0);
