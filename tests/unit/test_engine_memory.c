@@ -487,7 +487,7 @@ static void test_models_move_live(void **state)
 	bench_await(&bench, EV_READY, 3);
 	change(set_device, 1);
 	submit(30, 30);
-	await(account(1).used >= 90 * MB);
+	await(weights_on(1) == 90 * MB);
 	change(set_device, 7); /* not there: they stay */
 	await(bench.count[EV_NOTE] >= 1);
 	assert_non_null(strstr(bench.note[0], "there is no cuda:7"));
