@@ -63,10 +63,10 @@ static json_t *config_read(const char *weights, const char *dir, struct error *e
 	return config;
 }
 
-/* The directory's last part; in a download cache (models--owner--name/snapshots/<commit>) the repository's. */
+/* The directory's last part; in a download cache (models--owner--name/snapshots/<commit>) the repository's; dots, where ModelScope writes "___". */
 static void name_of(const char *dir, char *out, size_t size)
 {
-	char *path = realpath(dir, NULL), *whole = path ? path : xstrdup(dir), *snapshots = strstr(whole, "/snapshots/"), *last;
+	char *path = realpath(dir, NULL), *whole = path ? path : xstrdup(dir), *snapshots = strstr(whole, "/snapshots/"), *last, *dots;
 
 	if (snapshots)
 		*snapshots = '\0';
@@ -76,6 +76,10 @@ static void name_of(const char *dir, char *out, size_t size)
 		char *dashes = strstr(last + 8, "--");
 
 		last = dashes ? dashes + 2 : last + 8;
+	}
+	while (!snapshots && (dots = strstr(last, "___"))) {
+		*dots = '.';
+		memmove(dots + 1, dots + 3, strlen(dots + 3) + 1);
 	}
 	snprintf(out, size, "%s", last);
 	free(whole);
