@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const precision_names[PRECISIONS] = {"auto", "fp32", "bf16", "fp16", "autocast"};
+#include "core/config.h"
 
 enum precision model_precision_for(int device, enum precision wanted)
 {
@@ -22,8 +22,8 @@ static void note_precision(struct model *m, enum precision wanted)
 
 	if (wanted == PRECISION_AUTO || wanted == m->precision)
 		return;
-	snprintf(m->info.notes + used, sizeof m->info.notes - used, "%s%s is not for this CPU: %s is used", used ? "; " : "", precision_names[wanted],
-		 precision_names[m->precision]);
+	snprintf(m->info.notes + used, sizeof m->info.notes - used, "%s%s is not for this CPU: %s is used", used ? "; " : "", precision_name(wanted),
+		 precision_name(m->precision));
 }
 
 /* ---- what any thread reads */
