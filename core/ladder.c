@@ -2,6 +2,7 @@
 #include "core/ladder.h"
 
 #include "core/mem.h"
+#include "core/memory.h"
 
 int ladder_image(int size, int own, int step)
 {
@@ -51,18 +52,11 @@ bool ladder_next(const struct ladder_state *s, struct ladder_move *out)
 	return s->can_cpu;
 }
 
-static void add_bytes(struct buffer *text, int64_t bytes, const char *what)
-{
-	if (bytes < 1000000000)
-		buffer_printf(text, "%.1f MB%s", (double)bytes / 1e6, what);
-	else
-		buffer_printf(text, "%.2f GB%s", (double)bytes / 1e9, what);
-}
-
 static void add_reading(struct buffer *text, const struct memory_reading *reading)
 {
-	add_bytes(text, reading->used, " in use, ");
-	add_bytes(text, reading->cached, " cached");
+	char used[24], cached[24];
+
+	buffer_printf(text, "%s in use, %s cached", memory_text(reading->used, used), memory_text(reading->cached, cached));
 }
 
 char *ladder_text(const struct ladder_line *line)
@@ -70,6 +64,7 @@ char *ladder_text(const struct ladder_line *line)
 	static const char *const gives_up[] = {[LADDER_TRIM] = "the cache is emptied", [LADDER_BATCH] = "batch",   [LADDER_IMAGE] = "image size",
 					       [LADDER_PRECISION] = "precision",       [LADDER_EVICT] = "evicted", [LADDER_CPU] = "device"};
 	struct buffer text = {0};
+	char cap[24];
 
 	buffer_printf(&text, "%s: ", line->who);
 	if (line->batch)
@@ -81,10 +76,8 @@ char *ladder_text(const struct ladder_line *line)
 		buffer_printf(&text, " to %s", line->to);
 	buffer_puts(&text, " (");
 	add_reading(&text, &line->before);
-	if (line->before.cap) {
-		buffer_puts(&text, ", cap ");
-		add_bytes(&text, line->before.cap, "");
-	}
+	if (line->before.cap)
+		buffer_printf(&text, ", cap %s", memory_text(line->before.cap, cap));
 	buffer_puts(&text, "; then ");
 	add_reading(&text, &line->after);
 	buffer_puts(&text, ")");

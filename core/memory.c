@@ -1,6 +1,8 @@
 /* memory.c - see memory.h. */
 #include "core/memory.h"
 
+#include <stdio.h>
+
 static int64_t between(int64_t value, int64_t least, int64_t most)
 {
 	return value < least ? least : value > most ? most : value;
@@ -56,4 +58,13 @@ int64_t memory_history_at(const struct memory_history *h, int i)
 void memory_history_reset_peak(struct memory_history *h)
 {
 	h->peak = h->count ? memory_history_at(h, h->count - 1) : 0;
+}
+
+const char *memory_text(int64_t bytes, char out[24])
+{
+	if (bytes < 1000000000)
+		snprintf(out, 24, "%.1f MB", (double)bytes / 1e6);
+	else
+		snprintf(out, 24, "%.2f GB", (double)bytes / 1e9);
+	return out;
 }

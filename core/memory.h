@@ -1,4 +1,4 @@
-/* memory.h - what is held, by whom: one reading to the rows of the memory panel, and its history. Pure; any thread.
+/* memory.h - what is held, by whom: one reading to the rows of the memory panel, its history, and the words for it. Pure; any thread.
  *
  *	struct memory_rows rows = memory_rows(&status.device[0].memory, bytes);
  *	memory_history_add(&history, rows.weights + rows.activations);
@@ -38,5 +38,8 @@ struct memory_history {
 void memory_history_add(struct memory_history *h, int64_t bytes);
 int64_t memory_history_at(const struct memory_history *h, int i); /* 0 = oldest kept, count - 1 = newest */
 void memory_history_reset_peak(struct memory_history *h);         /* to the newest value */
+
+/* "12.5 MB" or "1.23 GB", powers of ten, for messages. Returns out. */
+const char *memory_text(int64_t bytes, char out[24]);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "core/memory.h"
 #include "core/utf8.h"
 #include "tui/command_bench.h"
 
@@ -123,22 +124,13 @@ static void print_command(const struct bench *b, int cell)
 
 /* ---------------------------------------------------------------- text */
 
-static const char *bytes_text(int64_t bytes, char out[24])
-{
-	if (bytes < 1000000000)
-		snprintf(out, 24, "%.1f MB", (double)bytes / 1e6);
-	else
-		snprintf(out, 24, "%.2f GB", (double)bytes / 1e9);
-	return out;
-}
-
 static void print_head(const struct bench *b)
 {
 	char limit[24];
 
 	printf("%s, %s, %d picture%s", b->device, b->version, b->n_paths, b->n_paths == 1 ? "" : "s");
 	if (b->limit)
-		printf(", cap and reserve leave %s", bytes_text(b->limit, limit));
+		printf(", cap and reserve leave %s", memory_text(b->limit, limit));
 	puts("");
 }
 
@@ -152,7 +144,7 @@ static void print_cell(const struct bench *b, int cell, bool best)
 		printf("  %s%s%s\n", sweep_state_name(c->state), c->skipped ? ", as a smaller batch did not" : c->why[0] ? ": " : "", c->why);
 		return;
 	}
-	printf("  %8.2f  %10s  %10s", c->images_per_s, bytes_text(c->peak, peak), bytes_text(c->held, held));
+	printf("  %8.2f  %10s  %10s", c->images_per_s, memory_text(c->peak, peak), memory_text(c->held, held));
 	for (int kind = 0; kind < MODEL_KINDS; kind++)
 		if (b->kinds >> kind & 1)
 			printf("  %8.2f", c->ms[kind]);
