@@ -48,16 +48,10 @@ int hub_fail_path(const struct hub *h, const char *path, struct error *err)
 
 int hub_make_parents(const struct hub *h, const char *path, struct error *err)
 {
-	char *copy = xstrdup(path);
-	int rc = 0;
+	char *folder = save_make_folders(path, 0777);
+	int rc = folder ? hub_fail_path(h, folder, err) : 0;
 
-	for (char *slash = strchr(copy + 1, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0777) < 0 && errno != EEXIST && access(copy, F_OK) < 0)
-			rc = hub_fail_path(h, copy, err);
-		*slash = '/';
-	}
-	free(copy);
+	free(folder);
 	return rc;
 }
 

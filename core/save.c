@@ -106,17 +106,32 @@ int save_whole(const char *path, const void *data, size_t size, struct error *er
 	return rc;
 }
 
-int save_make_parents(const char *path, struct error *err)
+char *save_make_folders(const char *path, mode_t mode)
 {
-	char *copy = xstrdup(path);
-	int rc = 0;
+	char *folder = xstrdup(path);
 
-	for (char *slash = strchr(copy + 1, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-			rc = fail(err, E_IO, "%s: the folder cannot be made: %s", copy, strerror(errno));
+		if (mkdir(folder, mode) < 0 && errno != EEXIST) {
+			int saved = errno;
+
+			/* Network file systems may refuse before they look whether it is there. */
+			if (access(folder, F_OK) < 0) {
+				errno = saved;
+				return folder;
+			}
+		}
 		*slash = '/';
 	}
-	free(copy);
+	free(folder);
+	return NULL;
+}
+
+int save_make_parents(const char *path, struct error *err)
+{
+	char *folder = save_make_folders(path, 0700);
+	int rc = folder ? fail(err, E_IO, "%s: the folder cannot be made: %s", folder, strerror(errno)) : 0;
+
+	free(folder);
 	return rc;
 }

@@ -7,6 +7,7 @@
 #define CORE_SAVE_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "core/error.h"
 
@@ -14,7 +15,10 @@
  * replaced; what is no regular file (a pipe, a terminal) is written in place. A new file is as readable as the umask lets it be, an old one keeps its
  * permissions. -1 with E_IO that names the file, after which everything is as before. */
 int save_whole(const char *path, const void *data, size_t size, struct error *err);
-/* Makes the folders above path, as far as they are missing, for their owner only (0700). -1 with E_IO that names the folder. */
+/* Makes the folders above path, as far as they are missing, with the mode the umask leaves of `mode`. NULL, or the folder that cannot be made (the caller
+ * frees) with errno saying why. */
+char *save_make_folders(const char *path, mode_t mode);
+/* The same for their owner only (0700). -1 with E_IO that names the folder. */
 int save_make_parents(const char *path, struct error *err);
 
 #endif
