@@ -12,14 +12,14 @@
 static void pending_begins(struct engine *e)
 {
 	if (!e->pending++)
-		e->busy_since = engine_now();
+		e->busy_since = clock_now();
 	e->submitted++;
 }
 
 static void pending_ends(struct engine *e)
 {
 	if (!--e->pending)
-		e->worked += engine_now() - e->busy_since;
+		e->worked += clock_now() - e->busy_since;
 	pictures_room(e);
 }
 
@@ -43,7 +43,7 @@ void pictures_room(struct engine *e)
 
 void pictures_count_rate(struct engine *e)
 {
-	int64_t slot = (int64_t)(engine_now() * RATE_SLOTS / RATE_SECONDS);
+	int64_t slot = (int64_t)(clock_now() * RATE_SLOTS / RATE_SECONDS);
 
 	for (int64_t s = e->rate_slot + 1; s <= slot && s <= e->rate_slot + RATE_SLOTS; s++)
 		e->rate[s % RATE_SLOTS] = 0;
@@ -52,7 +52,7 @@ void pictures_count_rate(struct engine *e)
 
 double pictures_rate(const struct engine *e)
 {
-	double now = engine_now(), span = now - e->busy_since;
+	double now = clock_now(), span = now - e->busy_since;
 	int64_t sum = 0;
 
 	if (!e->pending)
@@ -149,14 +149,14 @@ bool picture_retry(struct engine *e, struct picture *p, enum line_name line, con
 	if (!p->later)
 		picture_list_append(&e->later, p, offsetof(struct picture, waiting));
 	p->later |= 1u << from[line];
-	p->due = engine_now() + e->settings.retry_delay;
+	p->due = clock_now() + e->settings.retry_delay;
 	pthread_cond_signal(&e->keep);
 	return true;
 }
 
 double pictures_due(struct engine *e)
 {
-	double now = engine_now(), next = -1;
+	double now = clock_now(), next = -1;
 
 	for (struct picture *p = e->later.first, *following; p; p = following) {
 		unsigned later = p->later;

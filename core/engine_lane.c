@@ -319,7 +319,7 @@ static void lane_open(struct lane *l)
 	struct model *model = NULL;
 	struct place place;
 	struct error err;
-	double begin = engine_now();
+	double begin = clock_now();
 
 	l->dirty = false;
 	if (!e->library)
@@ -330,7 +330,7 @@ static void lane_open(struct lane *l)
 		model = open_model(l, &control, &place, &err);
 	ladder_rest(l);
 	if (model) {
-		is_ready(l, model, place, engine_now() - begin);
+		is_ready(l, model, place, clock_now() - begin);
 	} else if (!e->stop) {
 		bool told = l->failed;
 

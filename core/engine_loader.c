@@ -126,7 +126,7 @@ static bool is_cancelled(void *ctx)
 	struct job *job = ctx;
 	bool wanted;
 
-	job->late = job->deadline > 0 && engine_now() - job->began > job->deadline;
+	job->late = job->deadline > 0 && clock_now() - job->began > job->deadline;
 	if (job->late)
 		return true;
 	pthread_mutex_lock(&job->engine->lock);
@@ -198,7 +198,7 @@ static void prepare(struct job *job, const struct target *t, const struct image 
 	struct pixels pixels = {0};
 	struct error err;
 	struct picture *p;
-	double begin = engine_now();
+	double begin = clock_now();
 	int failed;
 
 	if (!job->ticket[t->from])
@@ -213,7 +213,7 @@ static void prepare(struct job *job, const struct target *t, const struct image 
 		failed = e->library->prepare(l->model, image, job->image_size, &pixels, &err);
 		pthread_mutex_lock(&e->lock);
 	}
-	times_add(&e->prepare, 1e3 * (engine_now() - begin));
+	times_add(&e->prepare, 1e3 * (clock_now() - begin));
 	l->reserved--;
 	if (!failed)
 		hand_over(job, t, &pixels);
@@ -275,7 +275,7 @@ static int load(struct job *job, struct image *image, struct image_info *info, s
 	limits.ctx = job;
 	rc = image_load(job->path, &limits, image, info, err);
 	if (rc < 0 && job->late && err->code == E_CANCELLED)
-		return fail(err, E_DEADLINE, "%s: decoding was stopped after %.2f s, the deadline is %g s", job->path, engine_now() - job->began,
+		return fail(err, E_DEADLINE, "%s: decoding was stopped after %.2f s, the deadline is %g s", job->path, clock_now() - job->began,
 			    job->deadline);
 	return rc;
 }
@@ -287,11 +287,11 @@ static void do_job(struct job *job)
 	struct image_info info = {0};
 	struct error err;
 
-	job->began = engine_now();
+	job->began = clock_now();
 	if (load(job, &image, &info, &err) < 0) {
 		give_up(job, &err);
 	} else {
-		double decode_ms = 1e3 * (engine_now() - job->began);
+		double decode_ms = 1e3 * (clock_now() - job->began);
 
 		pthread_mutex_lock(&e->lock);
 		times_add(&e->decode, decode_ms);

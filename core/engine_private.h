@@ -11,8 +11,8 @@
 #define CORE_ENGINE_PRIVATE_H
 
 #include <pthread.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/device.h"
 #include "core/engine.h"
 #include "core/forecast.h"
@@ -287,14 +287,6 @@ struct run {
 	/* Runs the model and hands out the results; called without the mutex. Sets attempt to the number of items before each call of the library. */
 	int (*call)(struct lane *l, struct row *rows, int n, struct error *err);
 };
-
-static inline double engine_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- engine.c; with or without the mutex */
 void engine_emit(struct engine *e, struct event *event);

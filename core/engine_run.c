@@ -17,12 +17,8 @@ bool lane_gather(struct lane *l, enum line_name name, int max)
 {
 	struct engine *e = l->engine;
 	struct line *line = &e->line[name];
-	struct timespec until;
+	struct timespec until = clock_after(1e-3 * GATHER_MS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += GATHER_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	while (!e->stop && !l->dirty && line->count && line->count < max && !line->first[ENGINE_SELECTED] && more_comes(l, name))
 		if (pthread_cond_timedwait(&l->wake, &e->lock, &until) == ETIMEDOUT)
 			break;
@@ -57,14 +53,14 @@ static void begin_call(struct lane *l, const struct run *run, int n)
 	l->freed = l->engine->freed;
 	l->late = false;
 	l->waited = 0;
-	l->began = l->progress = engine_now();
+	l->began = l->progress = clock_now();
 	/* Labels are no picture's answer. */
 	l->deadline = run->line == LINES ? 0 : l->engine->settings.deadline;
 }
 
 static int end_call(struct lane *l, int n, int rc, struct error *err)
 {
-	double took = engine_now() - l->began - l->waited;
+	double took = clock_now() - l->began - l->waited;
 
 	l->progress = 0;
 	l->running = false;

@@ -145,10 +145,7 @@ void *keeper_main(void *arg)
 			break;
 		if (next >= 0 && next < most)
 			most = next;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += (long)(1e9 * most);
-		until.tv_sec += until.tv_nsec / 1000000000L;
-		until.tv_nsec %= 1000000000L;
+		until = clock_after(most);
 		/* Before there is a library, only pictures to be tried again are a reason to wake by the clock. */
 		if (e->library || next >= 0)
 			pthread_cond_timedwait(&e->keep, &e->lock, &until);
@@ -225,7 +222,7 @@ static int queued(const struct engine *e, enum model_kind kind)
 static void lane_look(const struct engine *e, enum model_kind kind, struct lane_status *out)
 {
 	const struct lane *l = &e->lane[kind];
-	double still = l->progress > 0 ? engine_now() - l->progress : 0;
+	double still = l->progress > 0 ? clock_now() - l->progress : 0;
 
 	*out = (struct lane_status){.used = l->used, .ready = l->ready, .busy = l->busy, .failed = l->failed, .batch = l->batch, .done = l->done};
 	out->queued = queued(e, kind);
@@ -266,7 +263,7 @@ static void devices_look(const struct engine *e, struct engine_status *out)
 
 static void counts_look(struct engine *e, struct engine_status *out)
 {
-	double worked = e->worked + (e->pending ? engine_now() - e->busy_since : 0);
+	double worked = e->worked + (e->pending ? clock_now() - e->busy_since : 0);
 
 	for (int i = 0; i <= LINE_LOAD_CAPTION; i++)
 		out->jobs = e->line[i].count > out->jobs ? e->line[i].count : out->jobs;

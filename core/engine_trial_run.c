@@ -216,10 +216,10 @@ int trial_run_batch(struct trial *t, struct lane *l, struct error *err)
 	double begin;
 
 	t->library->memory_reset_peak(device, PEAK_BATCH);
-	begin = engine_now();
+	begin = clock_now();
 	rc = (l->kind == MODEL_NLI ? run_pairs : run_pictures)(t, l, err);
 	if (t->pass >= 0)
-		t->seconds[l->kind][t->pass] = engine_now() - begin;
+		t->seconds[l->kind][t->pass] = clock_now() - begin;
 	t->library->memory(device, &reading);
 	if (t->peak[l->kind] < reading.peak[PEAK_BATCH])
 		t->peak[l->kind] = reading.peak[PEAK_BATCH];

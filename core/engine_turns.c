@@ -81,7 +81,7 @@ static void offer_turn(struct lane *l, double now)
 		return;
 	l->progress = 0;
 	turn_wait(l);
-	l->progress = engine_now();
+	l->progress = clock_now();
 	l->waited += l->progress - now;
 }
 
@@ -89,14 +89,14 @@ int lane_check(void *ctx)
 {
 	struct lane *l = ctx;
 	struct engine *e = l->engine;
-	double now = engine_now();
+	double now = clock_now();
 	int stop;
 
 	pthread_mutex_lock(&e->lock);
 	l->progress = now;
 	if (l->device == DEVICE_CPU && l->busy && !lane_dropped(l))
 		offer_turn(l, now);
-	if (l->deadline > 0 && engine_now() - l->began - l->waited > l->deadline)
+	if (l->deadline > 0 && clock_now() - l->began - l->waited > l->deadline)
 		l->late = true;
 	stop = lane_dropped(l) || l->late;
 	pthread_mutex_unlock(&e->lock);

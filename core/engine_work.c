@@ -94,10 +94,10 @@ static int embed_pictures(struct lane *l, struct row *rows, int n, struct error 
 	struct model_control control = control_of(l, n);
 	const struct pixels **pixels = pixels_of(rows, n);
 	float *out = xcalloc((size_t)n * (size_t)l->embed_size, sizeof *out);
-	double begin = engine_now(), seconds;
+	double begin = clock_now(), seconds;
 	int rc = e->library->embed_images(l->model, pixels, n, out, &control, err);
 
-	seconds = engine_now() - begin;
+	seconds = clock_now() - begin;
 	free(pixels);
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
@@ -267,14 +267,14 @@ static int caption_pictures(struct lane *l, struct row *rows, int n, struct erro
 	struct caption_options options = {.no_repeat_ngram = -1, .length_penalty = -1, .on_text = hear, .ctx = &listener};
 	const struct pixels **pixels = pixels_of(rows, n);
 	struct caption *out = xcalloc((size_t)n, sizeof *out);
-	double begin = engine_now(), seconds;
+	double begin = clock_now(), seconds;
 	int rc;
 
 	pthread_mutex_lock(&e->lock);
 	options.beams = e->settings.beams;
 	pthread_mutex_unlock(&e->lock);
 	rc = e->library->caption(l->model, pixels, n, &options, out, &control, err);
-	seconds = engine_now() - begin;
+	seconds = clock_now() - begin;
 	free(pixels);
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
@@ -354,9 +354,9 @@ static int verify(struct lane *l, struct row *rows, int n, struct error *err)
 	size = pairs_max(l);
 	pthread_mutex_unlock(&e->lock);
 	out = xcalloc((size_t)n * (size_t)labels, sizeof *out);
-	begin = engine_now();
+	begin = clock_now();
 	rc = classify(l, rows, n, hypothesis, labels, size, out, err);
-	seconds = engine_now() - begin;
+	seconds = clock_now() - begin;
 	pthread_mutex_lock(&e->lock);
 	if (!rc)
 		record(l, seconds, n);
