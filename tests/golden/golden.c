@@ -1,7 +1,8 @@
 /* golden.c - runs fixtures: our numbers against a reference's, on weights that need no download. See golden.h.
  *
- *	golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] FILE.json…
+ *	golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] [--folders DIR [--layouts NAME,…]] FILE.json…
  *
+ * --folders keeps the model directory of each fixture in DIR; with --layouts they are read from there again, from what was made of each in each layout.
  * Prints one line per case and a count at the end; leaves with 1 when anything missed or could not be read, 2 for wrong arguments.
  */
 #include "tests/golden/golden.h"
@@ -150,7 +151,9 @@ static void run_file(struct golden *g, const char *path)
 
 static int usage(void)
 {
-	fputs("usage: golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] FILE.json...\n", stderr);
+	fputs("usage: golden [--device cpu|cuda:N] [--precision fp32|bf16|fp16|autocast] [--data DIR] [--folders DIR [--layouts NAME,...]] "
+	      "FILE.json...\n",
+	      stderr);
 	return -1;
 }
 
@@ -182,13 +185,11 @@ static int read_precision(const char *text, enum precision *precision)
 	return usage();
 }
 
-static int read_arguments(int argc, char **argv, struct golden *g)
+static int read_arguments(int argc, char **argv, struct golden *g, char **layouts)
 {
 	static const struct option options[] = {
-		{"device", required_argument, NULL, 'd'},
-		{"precision", required_argument, NULL, 'p'},
-		{"data", required_argument, NULL, 'D'},
-		{0},
+		{"device", required_argument, NULL, 'd'},  {"precision", required_argument, NULL, 'p'}, {"data", required_argument, NULL, 'D'},
+		{"folders", required_argument, NULL, 'F'}, {"layouts", required_argument, NULL, 'l'},   {0},
 	};
 	int option, rc = 0;
 
@@ -199,10 +200,14 @@ static int read_arguments(int argc, char **argv, struct golden *g)
 			rc = read_precision(optarg, &g->precision);
 		else if (option == 'D')
 			g->data = optarg;
+		else if (option == 'F')
+			g->folders = optarg;
+		else if (option == 'l')
+			*layouts = optarg;
 		else
 			rc = usage();
 	}
-	return rc == 0 && optind == argc ? usage() : rc;
+	return rc == 0 && (optind == argc || (*layouts && !g->folders)) ? usage() : rc;
 }
 
 /* What this machine cannot do is said once, before any weights are made. */
@@ -236,10 +241,11 @@ int main(int argc, char **argv)
 {
 	static const int deadly[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
 	struct golden g = {.device = TT_CPU, .precision = PRECISION_FP32};
+	char *layouts = NULL, *rest;
 
 	if (runtime_prepare(0))
 		execv("/proc/self/exe", argv);
-	if (read_arguments(argc, argv, &g) < 0 || start(&g) < 0)
+	if (read_arguments(argc, argv, &g, &layouts) < 0 || start(&g) < 0)
 		return 2;
 	if (g.device == TT_CPU && g.precision != PRECISION_FP32 && !tt_cpu_has_bf16()) {
 		puts("skipped: this CPU has no bf16 instructions");
@@ -248,8 +254,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++)
 		signal(deadly[i], on_signal);
 	mem_exhausted = golden_weights_remove;
-	for (int i = optind; i < argc; i++)
-		run_file(&g, argv[i]);
+	g.layout = layouts ? strtok_r(layouts, ",", &rest) : NULL;
+	do {
+		for (int i = optind; i < argc; i++)
+			run_file(&g, argv[i]);
+	} while (g.layout && (g.layout = strtok_r(NULL, ",", &rest)));
 	printf("%d passed, %d failed, %d skipped\n", g.passed, g.failed, g.skipped);
 	fflush(stdout);
 	_exit(g.failed > 0); /* libtorch's destructors are slow and free nothing that matters */

@@ -37,6 +37,8 @@ struct golden {
 	int device;               /* TT_CPU or a CUDA ordinal */
 	enum precision precision; /* never AUTO; decides how arrays are judged */
 	const char *data;         /* --data or NULL: see golden_data */
+	const char *folders;      /* --folders or NULL: where the model directories are kept */
+	const char *layout;       /* one of --layouts: the weights are read from there in it; NULL: they are made */
 	int passed, failed, skipped;
 };
 
@@ -136,8 +138,9 @@ struct golden_weights {
 	struct nn_source source; /* ready for a network's _net_create; its file is `file` */
 };
 
-/* Makes every tensor of the fixture and its aliases (in its own dtype, or all in fp32), writes a model directory, opens it and removes it. Close with
- * golden_weights_close, also after -1. */
+/* Makes every tensor of the fixture and its aliases (in its own dtype, or all in fp32), writes a model directory, opens it and removes it; with
+ * `folders` it stays there as "clip-small" ("clip-small-fp32" when all are made so). With `layout` nothing is made: "clip-small-<layout>" is read, which
+ * another tool has written. Close with golden_weights_close, also after -1. */
 int golden_weights_open(const struct golden *g, bool own_dtypes, struct golden_weights *out, struct error *err);
 void golden_weights_close(struct golden_weights *w);
 /* Removes the model directory that stands at the moment, if any; for exits and signals (async-signal-safe). */

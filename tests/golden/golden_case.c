@@ -34,7 +34,8 @@ static const char *short_path(const char *path)
 
 void golden_end(struct golden_case *c)
 {
-	char *label = xasprintf("%s %s", short_path(c->g->path), c->name);
+	const char *layout = c->g->layout;
+	char *label = xasprintf("%s %s%s%s", short_path(c->g->path), c->name, layout ? " as " : "", layout ? layout : "");
 
 	if (c->compared == 0)
 		golden_miss(c, "nothing was compared");

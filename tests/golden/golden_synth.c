@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -216,18 +217,40 @@ void golden_weights_remove(void)
 	place.standing = 0;
 }
 
-static int directory_make(struct error *err)
+static int directory_passing(struct error *err)
 {
 	const char *base = getenv("TMPDIR");
 
 	if (snprintf(place.dir, sizeof place.dir, "%s/vramble-golden-XXXXXX", base && *base ? base : "/tmp") >= (int)sizeof place.dir)
 		return fail(err, E_USAGE, "TMPDIR is too long");
-	if (!mkdtemp(place.dir))
+	return mkdtemp(place.dir) ? 0 : fail(err, E_IO, "%s: %s", place.dir, strerror(errno));
+}
+
+/* Below g->folders, called after the fixture's last two path parts. */
+static int directory_kept(const struct golden *g, bool own_dtypes, struct error *err)
+{
+	const char *parent = strrchr(g->folder, '/'), *file = strrchr(g->path, '/');
+	int length;
+
+	parent = parent ? parent + 1 : g->folder;
+	file = file ? file + 1 : g->path;
+	length = snprintf(place.dir, sizeof place.dir, "%s/%s-%.*s%s%s%s", g->folders, parent, (int)strcspn(file, "."), file,
+			  own_dtypes ? "" : "-fp32", g->layout ? "-" : "", g->layout ? g->layout : "");
+	if (length >= (int)sizeof place.dir)
+		return fail(err, E_USAGE, "%s: too long", g->folders);
+	if (!g->layout && mkdir(place.dir, 0777) < 0)
 		return fail(err, E_IO, "%s: %s", place.dir, strerror(errno));
+	return 0;
+}
+
+static int directory_make(const struct golden *g, bool own_dtypes, struct error *err)
+{
+	if ((g->folders ? directory_kept(g, own_dtypes, err) : directory_passing(err)) < 0)
+		return -1;
 	snprintf(place.config, sizeof place.config, "%s/config.json", place.dir);
 	snprintf(place.weights, sizeof place.weights, "%s/model.safetensors", place.dir);
 	snprintf(place.unfinished, sizeof place.unfinished, "%s.new-%ld", place.weights, (long)getpid());
-	place.standing = 1;
+	place.standing = !g->folders;
 	return 0;
 }
 
@@ -313,8 +336,11 @@ static enum tt_dtype compute_of(enum precision precision)
 static json_t *read_config(const struct golden *g, struct error *err)
 {
 	const char *layout = json_string_value(json_object_get(g->root, "layout"));
-	json_t *config = json_read(place.config, JSON_LIMIT, err), *made;
+	json_t *config, *made;
 
+	if (g->layout && access(place.config, F_OK) < 0)
+		return checkpoint_config(place.dir, NULL, err);
+	config = json_read(place.config, JSON_LIMIT, err);
 	if (!config || !layout || strcmp(layout, "openai") != 0)
 		return config;
 	made = checkpoint_config(place.dir, config, err);
@@ -327,9 +353,9 @@ int golden_weights_open(const struct golden *g, bool own_dtypes, struct golden_w
 	*out = (struct golden_weights){0};
 	if (!json_is_object(json_object_get(g->root, "config")))
 		return fail(err, E_FORMAT, "\"config\" is missing or not an object");
-	if (directory_make(err) < 0)
+	if (directory_make(g, own_dtypes, err) < 0)
 		return -1;
-	if (directory_fill(g, own_dtypes, err) == 0 && (out->config = read_config(g, err)))
+	if ((g->layout || directory_fill(g, own_dtypes, err) == 0) && (out->config = read_config(g, err)))
 		out->file = checkpoint_open(place.dir, err);
 	golden_weights_remove(); /* what is mapped stays readable */
 	if (!out->file)
