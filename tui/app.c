@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -24,14 +23,6 @@ enum {
 	BUSY_TICK_MS = 100,  /* spinner */
 	IDLE_TICK_MS = 1000, /* clock and memory */
 };
-
-int64_t app_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * (int64_t)1000 + t.tv_nsec / 1000000;
-}
 
 void app_touch(struct app *a, enum panel panel)
 {
@@ -55,7 +46,7 @@ void app_say(struct app *a, enum theme_role role, const char *fmt, ...)
 	utf8_escape(text, strlen(text), a->message, sizeof a->message);
 	free(text);
 	a->message_role = role;
-	a->message_until = app_now() + (role == ROLE_ERROR ? 15000 : 6000);
+	a->message_until = clock_now_ms() + (role == ROLE_ERROR ? 15000 : 6000);
 	app_touch(a, PANEL_STATUS);
 }
 
@@ -177,7 +168,7 @@ static void take_signals(struct app *a)
 
 static int timeout_ms(const struct app *a)
 {
-	int64_t now = app_now(), wait = app_busy(a) ? BUSY_TICK_MS : IDLE_TICK_MS;
+	int64_t now = clock_now_ms(), wait = app_busy(a) ? BUSY_TICK_MS : IDLE_TICK_MS;
 
 	if (a->select_due && a->select_due - now < wait)
 		wait = a->select_due > now ? a->select_due - now : 0;
@@ -188,7 +179,7 @@ static int timeout_ms(const struct app *a)
 
 static void tick(struct app *a)
 {
-	int64_t now = app_now();
+	int64_t now = clock_now_ms();
 
 	if (a->select_due && now >= a->select_due)
 		app_ask_selected(a);

@@ -7,6 +7,7 @@
 #define TUI_APP_H
 
 #include "core/catalog.h"
+#include "core/clock.h"
 #include "core/config.h"
 #include "core/fit.h"
 #include "core/gauge.h"
@@ -154,7 +155,6 @@ struct app {
 /* Runs the screen until q; returns an exit code. paths: a folder, a file, or files. */
 int app_run(struct config *config, char *const *paths, int n);
 
-int64_t app_now(void);                           /* CLOCK_MONOTONIC, ms */
 void app_touch(struct app *a, enum panel panel); /* dirty */
 void app_touch_all(struct app *a);
 const char *app_model_name(enum model_kind kind); /* for people: "CLIP", … */

@@ -31,7 +31,7 @@ static void scroll_to(struct app *a)
 void app_select(struct app *a, int row)
 {
 	int rows = catalog_rows(a->catalog);
-	int64_t now = app_now();
+	int64_t now = clock_now_ms();
 
 	a->row = row < 0 || !rows ? 0 : row >= rows ? rows - 1 : row;
 	scroll_to(a);

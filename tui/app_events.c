@@ -156,7 +156,7 @@ void app_sample(struct app *a)
 {
 	struct error trouble;
 
-	a->sampled_at = app_now();
+	a->sampled_at = clock_now_ms();
 	engine_status(a->engine, &a->status);
 	if (a->gauge) {
 		gauge_watch(a->gauge, a->status.devices ? a->status.device[0].device : DEVICE_CPU);

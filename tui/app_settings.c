@@ -281,7 +281,7 @@ static bool set_pending(struct app *a, enum control c, const char *text)
 		app_drop_pending(a);
 		return true;
 	}
-	p->due = app_now() + PAUSE_MS;
+	p->due = clock_now_ms() + PAUSE_MS;
 	app_forecast(a);
 	a->message[0] = '\0'; /* the forecast stands in its place */
 	touch_settings(a);

@@ -52,7 +52,7 @@ static bool begin(struct app *a)
 	app_drop_pending(a);
 	t->base = a->config->settings;
 	t->limit = engine_forecast(a->engine, &t->base, &forecast) ? forecast.limit : 0;
-	t->began = app_now();
+	t->began = clock_now_ms();
 	t->lines = 0;
 	t->result[0] = '\0';
 	return true;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/hub.h"
 #include "core/mem.h"
 
@@ -25,14 +25,6 @@ struct pulling {
 	int files;
 	int64_t total;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---------------------------------------------------------------- the bar */
 
@@ -127,7 +119,7 @@ static void on_progress(void *ctx, const struct hub_progress *at)
 {
 	struct pulling *p = ctx;
 	char name[256];
-	double t = now();
+	double t = clock_now();
 
 	switch (at->step) {
 	case HUB_PLAN:

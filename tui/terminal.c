@@ -17,9 +17,9 @@
 #include <sys/ioctl.h>
 #include <term.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "tui/colour.h"
 #include "tui/direct.h"
@@ -95,14 +95,6 @@ int terminal_next_signal(void)
 
 /* ---- asking the terminal -------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * (int64_t)1000 + t.tv_nsec / 1000000;
-}
-
 /* A primary device attributes answer, ESC [ ? … c, stands in text. */
 static bool has_sentinel(const char *text)
 {
@@ -114,13 +106,13 @@ static bool has_sentinel(const char *text)
 
 static void read_answers(char *text, size_t size)
 {
-	int64_t deadline = now_ms() + PROBE_MS;
+	int64_t deadline = clock_now_ms() + PROBE_MS;
 	size_t used = 0;
 
 	text[0] = '\0';
 	while (!has_sentinel(text) && used + 1 < size) {
 		struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		ssize_t got;
 
 		if (left <= 0 || poll(&fd, 1, (int)left) <= 0 || (got = read(STDIN_FILENO, text + used, size - 1 - used)) <= 0)

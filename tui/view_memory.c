@@ -275,7 +275,7 @@ static void draw_load(const struct app *a, int y, int x, int width)
 	char size[16];
 	int used = 0;
 
-	if (d->device != DEVICE_CPU && g->time > 0 && (double)app_now() / 1000 - g->time > 5) {
+	if (d->device != DEVICE_CPU && g->time > 0 && clock_now() - g->time > 5) {
 		draw_text(&a->canvas, y, x, width, ROLE_WARNING, "the driver does not answer");
 		return;
 	}
