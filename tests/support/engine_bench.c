@@ -15,6 +15,9 @@
 
 #include "tests/support/fake_models.h"
 
+const char *const bench_labels[3] = {"something red", "something green", "something blue"};
+const char *const bench_colours[3] = {"red", "green", "blue"};
+
 void bench_init(struct bench *b)
 {
 	fake_reset();
@@ -29,6 +32,13 @@ void bench_init(struct bench *b)
 	b->options.settings.beams = 1;
 }
 
+void bench_only(struct bench *b, enum model_kind kind)
+{
+	for (int i = 0; i < MODEL_KINDS; i++)
+		if (i != (int)kind)
+			b->options.model_dir[i] = NULL;
+}
+
 void bench_start(struct bench *b)
 {
 	struct error err;
@@ -39,10 +49,20 @@ void bench_start(struct bench *b)
 	engine_start(b->engine);
 }
 
+void bench_start_labels(struct bench *b)
+{
+	bench_start(b);
+	engine_set_labels(b->engine, bench_labels, 3, 0);
+}
+
 void bench_free(struct bench *b)
 {
 	char command[128];
 
+	fake_lock();
+	memset(fake.hold, 0, sizeof fake.hold);
+	fake.hold_texts = false;
+	fake_unlock();
 	engine_destroy(b->engine);
 	snprintf(command, sizeof command, "rm -rf '%s'", b->dir);
 	assert_int_equal(system(command), 0);
@@ -85,9 +105,21 @@ const char *bench_picture(struct bench *b, uint32_t id, int red, int green, int 
 	return path;
 }
 
+void bench_red_pictures(struct bench *b, int n)
+{
+	for (int i = 0; i < n; i++)
+		bench_picture(b, (uint32_t)i, 255, 0, i % 200, false);
+}
+
 void bench_submit(struct bench *b, uint32_t id, enum engine_priority priority, int work)
 {
 	engine_submit(b->engine, id, bench_path(b, id), priority, work);
+}
+
+void bench_submit_all(struct bench *b, int from, int n, int work)
+{
+	for (int i = from; i < from + n; i++)
+		bench_submit(b, (uint32_t)i, ENGINE_BACKGROUND, work);
 }
 
 static void tally(struct bench *b, const struct event *e)
@@ -170,11 +202,18 @@ void bench_await_quiet(struct bench *b)
 	}
 }
 
+struct engine_status bench_status(struct bench *b)
+{
+	struct engine_status status;
+
+	engine_status(b->engine, &status);
+	return status;
+}
+
 void bench_check_sums(struct bench *b)
 {
-	struct engine_status s;
+	struct engine_status s = bench_status(b);
 
-	engine_status(b->engine, &s);
 	if (s.submitted != s.answered + s.failed + s.cancelled + s.pending)
 		fail_msg("submitted %ld, answered %ld + failed %ld + cancelled %ld + pending %d", (long)s.submitted, (long)s.answered, (long)s.failed,
 			 (long)s.cancelled, s.pending);

@@ -29,18 +29,26 @@ struct bench {
 	struct error trial_err;
 };
 
+extern const char *const bench_labels[3]; /* "something red", "something green", "something blue" */
+extern const char *const bench_colours[3];
+
 /* A folder for pictures and default options: batch 4, two loaders, all three models, previews of 16 x 16. Resets the fake models. */
 void bench_init(struct bench *b);
-void bench_start(struct bench *b); /* creates and starts */
-void bench_free(struct bench *b);  /* destroys the engine, removes the folder */
+void bench_only(struct bench *b, enum model_kind kind); /* before the start: the other models are switched off */
+void bench_start(struct bench *b);                      /* creates and starts */
+void bench_start_labels(struct bench *b);               /* the same with bench_labels */
+void bench_free(struct bench *b);                       /* lets the fake models go on, destroys the engine, removes the folder */
 /* Writes a BMP of one colour (8 x 4, or 4 x 8 when tall); the path is valid until the next call. */
 const char *bench_picture(struct bench *b, uint32_t id, int red, int green, int blue, bool tall);
 const char *bench_path(struct bench *b, uint32_t id);
+void bench_red_pictures(struct bench *b, int n); /* 0 ... n - 1, all mostly red; the blue value is the number modulo 200 */
 void bench_submit(struct bench *b, uint32_t id, enum engine_priority priority, int work);
-bool bench_take(struct bench *b); /* all events that wait, into the tally; false: there were none */
+void bench_submit_all(struct bench *b, int from, int n, int work); /* n pictures in the background */
+bool bench_take(struct bench *b);                                  /* all events that wait, into the tally; false: there were none */
 /* Waits until `n` events of the kind came in all; fails the test after 20 s. */
 void bench_await(struct bench *b, enum event_kind kind, int n);
 void bench_await_quiet(struct bench *b); /* no picture is pending or refreshing, no event waits */
-void bench_check_sums(struct bench *b);  /* submitted = answered + failed + cancelled + pending */
+struct engine_status bench_status(struct bench *b);
+void bench_check_sums(struct bench *b); /* submitted = answered + failed + cancelled + pending */
 
 #endif

@@ -9,12 +9,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const int64_t trial_weights = 1400LL << 20;
 struct bench bench;
 char *trial_paths[TRIAL_PICTURES];
-static const char *const labels[] = {"something red", "something green", "something blue"};
 
 int trial_setup(void **state)
 {
@@ -29,27 +27,15 @@ int trial_setup(void **state)
 
 int trial_teardown(void **state)
 {
-	fake_lock();
-	memset(fake.hold, 0, sizeof fake.hold);
-	fake_unlock();
 	bench_free(&bench);
 	for (int i = 0; i < TRIAL_PICTURES; i++)
 		free(trial_paths[i]);
 	return 0;
 }
 
-double trial_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void trial_start(void)
 {
-	bench_start(&bench);
-	engine_set_labels(bench.engine, labels, 3, 0);
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, MODEL_KINDS);
 }
 

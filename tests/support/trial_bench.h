@@ -14,7 +14,6 @@ extern char *trial_paths[TRIAL_PICTURES]; /* odd ones are red, the others blue *
 
 int trial_setup(void **state);
 int trial_teardown(void **state);
-double trial_now(void); /* seconds */
 void trial_start(void); /* all models, three labels; waits until they are ready */
 /* The engine's settings with another batch; one timed pass. */
 struct engine_trial trial_of(int batch);

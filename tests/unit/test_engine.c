@@ -1,4 +1,5 @@
 /* The engine over fake models: what arrives, in which order, and that nothing is lost whatever goes wrong. */
+#include "core/clock.h"
 #include "tests/support/engine_bench.h"
 #include "tests/support/fake_models.h"
 
@@ -11,14 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BOTH = ENGINE_PREVIEW | ENGINE_ANSWERS };
 
 static struct bench bench;
 static struct fake seen;
-static const char *const labels[] = {"something red", "something green", "something blue"};
 
 static int setup(void **state)
 {
@@ -28,46 +27,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	fake_lock();
-	memset(fake.hold, 0, sizeof fake.hold);
-	fake.hold_texts = false;
-	fake_unlock();
 	bench_free(&bench);
 	return 0;
-}
-
-static void only(enum model_kind kind)
-{
-	for (int i = 0; i < MODEL_KINDS; i++)
-		if (i != (int)kind)
-			bench.options.model_dir[i] = NULL;
-}
-
-static void start_with_labels(void)
-{
-	bench_start(&bench);
-	engine_set_labels(bench.engine, labels, 3, 0);
-}
-
-/* n pictures whose blue value is their number, all mostly red. */
-static void make_pictures(int n)
-{
-	for (int i = 0; i < n; i++)
-		bench_picture(&bench, (uint32_t)i, 255, 0, i % 200, false);
-}
-
-static void submit_all(int n, int work)
-{
-	for (int i = 0; i < n; i++)
-		bench_submit(&bench, (uint32_t)i, ENGINE_BACKGROUND, work);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void test_one_picture_gets_every_answer_once(void **state)
@@ -75,7 +36,7 @@ static void test_one_picture_gets_every_answer_once(void **state)
 	struct engine_status status;
 
 	bench_picture(&bench, 7, 10, 220, 30, false);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_submit(&bench, 7, ENGINE_SELECTED, BOTH);
 	bench_await(&bench, EV_RANKING, 1);
 	bench_await_quiet(&bench);
@@ -107,7 +68,7 @@ static void test_answers_with_each_subset_of_models(void **state)
 			if (!(subset & 1 << i))
 				bench.options.model_dir[i] = NULL;
 		bench_picture(&bench, 0, 0, 0, 200, false);
-		start_with_labels();
+		bench_start_labels(&bench);
 		bench_submit(&bench, 0, ENGINE_BACKGROUND, ENGINE_ANSWERS);
 		bench_await_quiet(&bench);
 		assert_int_equal(bench.of[0][EV_RANKING], subset != 1 << MODEL_NLI);
@@ -123,11 +84,11 @@ static void test_answers_with_each_subset_of_models(void **state)
 
 static void test_background_keeps_its_order(void **state)
 {
-	only(MODEL_SCORES);
+	bench_only(&bench, MODEL_SCORES);
 	bench.options.loaders = 1;
-	make_pictures(100);
-	start_with_labels();
-	submit_all(100, ENGINE_ANSWERS);
+	bench_red_pictures(&bench, 100);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 100, ENGINE_ANSWERS);
 	bench_await(&bench, EV_RANKING, 100);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(bench.order[EV_SCORES][i], i);
@@ -140,12 +101,12 @@ enum { FULL_LINE = 4 + 2 };
 static int await_full_line(int prepared)
 {
 	struct engine_status status;
-	double begin = now();
+	double begin = clock_now();
 
 	do {
 		engine_status(bench.engine, &status);
 		fake_look(&seen);
-		if (now() > begin + 120)
+		if (clock_now() > begin + 120)
 			fail_msg("%d are ready, %d were prepared", status.lane[MODEL_CAPTION].queued, seen.prepares);
 	} while (status.lane[MODEL_CAPTION].queued != FULL_LINE || seen.prepares < prepared ||
 		 status.lane[MODEL_CAPTION].batch + FULL_LINE > seen.prepares);
@@ -157,11 +118,11 @@ static void test_selected_overtakes_full_lines(void **state)
 	struct engine_status status;
 	int jobs;
 
-	only(MODEL_CAPTION);
-	make_pictures(61);
+	bench_only(&bench, MODEL_CAPTION);
+	bench_red_pictures(&bench, 61);
 	fake.hold[MODEL_CAPTION] = true;
-	start_with_labels();
-	submit_all(60, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 60, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
 	jobs = await_full_line(FULL_LINE + 1);
 	bench_submit(&bench, 60, ENGINE_SELECTED, BOTH);
@@ -181,11 +142,11 @@ static void test_selected_does_not_add_to_memory(void **state)
 {
 	struct engine_status status;
 
-	only(MODEL_CAPTION);
-	make_pictures(80);
+	bench_only(&bench, MODEL_CAPTION);
+	bench_red_pictures(&bench, 80);
 	fake.hold[MODEL_CAPTION] = true;
-	start_with_labels();
-	submit_all(60, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 60, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
 	for (int i = 60; i < 80; i++) {
 		bench_submit(&bench, (uint32_t)i, ENGINE_SELECTED, BOTH);
@@ -201,10 +162,10 @@ static void test_selected_does_not_add_to_memory(void **state)
 static void test_scores_do_not_wait_for_captions(void **state)
 {
 	bench.options.loaders = 1;
-	make_pictures(64);
+	bench_red_pictures(&bench, 64);
 	fake.hold[MODEL_CAPTION] = true;
-	start_with_labels();
-	submit_all(64, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 64, ENGINE_ANSWERS);
 	bench_await(&bench, EV_SCORES, 64);
 	assert_int_equal(bench.count[EV_CAPTION], 0);
 	fake_hold(MODEL_CAPTION, false);
@@ -216,7 +177,7 @@ static void test_scores_do_not_wait_for_captions(void **state)
 static void test_previews_come_without_models(void **state)
 {
 	fake.fail_library = true;
-	make_pictures(2);
+	bench_red_pictures(&bench, 2);
 	bench_start(&bench);
 	bench_await(&bench, EV_MODEL_FAILED, 3);
 	bench_submit(&bench, 0, ENGINE_SELECTED, ENGINE_PREVIEW);
@@ -232,10 +193,10 @@ static void test_previews_come_without_models(void **state)
 static void test_a_failed_model_does_not_stop_the_others(void **state)
 {
 	fake.fail_open[MODEL_CAPTION] = true;
-	make_pictures(10);
+	bench_red_pictures(&bench, 10);
 	/* Submitted before anything is open: what the captioner owes is taken off when it fails. */
-	start_with_labels();
-	submit_all(10, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 10, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 10);
 	assert_int_equal(bench.count[EV_MODEL_FAILED], 1);
@@ -247,9 +208,9 @@ static void test_no_model_opens(void **state)
 {
 	for (int i = 0; i < MODEL_KINDS; i++)
 		fake.fail_open[i] = true;
-	make_pictures(10);
+	bench_red_pictures(&bench, 10);
 	bench_start(&bench);
-	submit_all(10, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 10, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 10);
 	bench_check_sums(&bench);
 }
@@ -260,9 +221,9 @@ static void test_new_labels_embed_no_picture_again(void **state)
 	int images, texts, prepares;
 	uint32_t epoch;
 
-	make_pictures(50);
-	start_with_labels();
-	submit_all(50, ENGINE_ANSWERS);
+	bench_red_pictures(&bench, 50);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 50, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	fake_lock();
 	images = fake.images;
@@ -287,10 +248,10 @@ static void test_new_labels_embed_no_picture_again(void **state)
 static void test_only_so_many_are_remembered(void **state)
 {
 	bench.options.remember = 10;
-	make_pictures(80);
+	bench_red_pictures(&bench, 80);
 	fake.hold[MODEL_NLI] = true;
-	start_with_labels();
-	submit_all(80, BOTH);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 80, BOTH);
 	/* CLIP does not run ahead of what may be held ... */
 	fake_await_held(MODEL_NLI);
 	bench_await(&bench, EV_CAPTION, 80);
@@ -300,7 +261,7 @@ static void test_only_so_many_are_remembered(void **state)
 	fake_hold(MODEL_NLI, false);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 80);
-	engine_set_labels(bench.engine, labels, 2, 0);
+	engine_set_labels(bench.engine, bench_labels, 2, 0);
 	bench_await_quiet(&bench);
 	assert_in_range(bench.count[EV_RANKING], 81, 80 + 11);
 	bench_check_sums(&bench);
@@ -311,11 +272,11 @@ static void test_labels_change_while_all_runs(void **state)
 	static const char *const sets[][3] = {{"red", "green", "blue"}, {"a", "b", "c"}, {"blue", "red", "x"}, {"green", "q", "r"}};
 	uint32_t epoch = 0;
 
-	make_pictures(40);
+	bench_red_pictures(&bench, 40);
 	fake.steps = 3;
 	fake.step_us = 200;
-	start_with_labels();
-	submit_all(40, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 40, ENGINE_ANSWERS);
 	for (int i = 0; i < 60; i++) {
 		epoch = engine_set_labels(bench.engine, sets[i % 4], i % 3 + 1, (uint32_t)i % 40);
 		bench_await(&bench, EV_SCORES, bench.count[EV_SCORES] + 1);
@@ -328,13 +289,13 @@ static void test_labels_change_while_all_runs(void **state)
 
 static void test_no_labels(void **state)
 {
-	make_pictures(3);
+	bench_red_pictures(&bench, 3);
 	bench_start(&bench);
-	submit_all(3, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 3, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 3);
 	assert_int_equal(bench.count[EV_VERDICTS], 0);
-	engine_set_labels(bench.engine, labels, 3, 1);
+	engine_set_labels(bench.engine, bench_labels, 3, 1);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_VERDICTS], 3);
 	engine_set_labels(bench.engine, NULL, 0, 1);
@@ -344,13 +305,13 @@ static void test_no_labels(void **state)
 
 static void test_batches_are_filled(void **state)
 {
-	only(MODEL_SCORES);
-	make_pictures(65);
+	bench_only(&bench, MODEL_SCORES);
+	bench_red_pictures(&bench, 65);
 	fake.hold[MODEL_SCORES] = true;
 	bench_start(&bench);
-	submit_all(1, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	fake_await_held(MODEL_SCORES);
-	submit_all(65, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 65, ENGINE_ANSWERS);
 	fake_hold(MODEL_SCORES, false);
 	bench_await(&bench, EV_RANKING, 65);
 	fake_look(&seen);
@@ -361,11 +322,11 @@ static void test_batches_are_filled(void **state)
 
 static void test_shapes_do_not_mix(void **state)
 {
-	only(MODEL_CAPTION);
+	bench_only(&bench, MODEL_CAPTION);
 	for (int i = 0; i < 40; i++)
 		bench_picture(&bench, (uint32_t)i, 200, 0, i, i % 3 == 0);
 	bench_start(&bench);
-	submit_all(40, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 40, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 40);
 	assert_int_equal(bench.count[EV_FAILED], 0);
@@ -373,7 +334,7 @@ static void test_shapes_do_not_mix(void **state)
 
 static void test_broken_files_fail_alone(void **state)
 {
-	make_pictures(30);
+	bench_red_pictures(&bench, 30);
 	for (uint32_t i = 0; i < 30; i += 5) {
 		FILE *f = fopen(bench_path(&bench, i), "wb");
 
@@ -382,8 +343,8 @@ static void test_broken_files_fail_alone(void **state)
 		fclose(f);
 	}
 	unlink(bench_path(&bench, 7));
-	start_with_labels();
-	submit_all(30, BOTH);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 30, BOTH);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 7);
 	assert_int_equal(bench.count[EV_RANKING], 23);
@@ -398,10 +359,10 @@ static void test_a_picture_that_breaks_its_batch_fails_alone(void **state)
 {
 	struct engine_status status;
 
-	make_pictures(32);
+	bench_red_pictures(&bench, 32);
 	fake.bad_blue = 13;
-	start_with_labels();
-	submit_all(32, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 32, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.of[13][EV_FAILED], 1);
 	assert_int_equal(bench.count[EV_FAILED], 1);
@@ -415,12 +376,12 @@ static void test_a_picture_that_breaks_its_batch_fails_alone(void **state)
 static void test_memory_ladder_loses_nothing(void **state)
 {
 	bench.options.settings.batch = 16;
-	make_pictures(100);
+	bench_red_pictures(&bench, 100);
 	fake.fits[MODEL_SCORES] = 3;
 	fake.fits[MODEL_CAPTION] = 1;
 	fake.fits[MODEL_NLI] = 5;
-	start_with_labels();
-	submit_all(100, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 100, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 100);
 	assert_int_equal(bench.count[EV_FAILED], 0);
@@ -433,23 +394,23 @@ static void test_memory_ladder_loses_nothing(void **state)
 
 static void test_a_picture_that_never_fits_fails(void **state)
 {
-	only(MODEL_CAPTION);
-	make_pictures(3);
+	bench_only(&bench, MODEL_CAPTION);
+	bench_red_pictures(&bench, 3);
 	fake.fits[MODEL_CAPTION] = -1;
 	bench_start(&bench);
-	submit_all(3, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 3, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 3);
 	bench_check_sums(&bench);
 }
 
 static void test_cancel_one_of_a_running_batch(void **state)
 {
-	only(MODEL_CAPTION);
-	make_pictures(4);
+	bench_only(&bench, MODEL_CAPTION);
+	bench_red_pictures(&bench, 4);
 	fake.hold[MODEL_CAPTION] = true;
 	bench.options.settings.batch = 2;
 	bench_start(&bench);
-	submit_all(4, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 4, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
 	engine_cancel(bench.engine, 0);
 	bench_await(&bench, EV_CANCELLED, 1);
@@ -465,12 +426,12 @@ static void test_cancel_all_stops_the_run(void **state)
 	struct engine_status status;
 	double begin;
 
-	make_pictures(50);
+	bench_red_pictures(&bench, 50);
 	fake.hold[MODEL_CAPTION] = true;
-	start_with_labels();
-	submit_all(50, BOTH);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 50, BOTH);
 	fake_await_held(MODEL_CAPTION);
-	begin = now();
+	begin = clock_now();
 	engine_cancel_all(bench.engine);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_CANCELLED] + bench.count[EV_RANKING], 50);
@@ -478,7 +439,7 @@ static void test_cancel_all_stops_the_run(void **state)
 	do {
 		engine_status(bench.engine, &status);
 		fake_look(&seen);
-	} while (status.lane[MODEL_CAPTION].busy && now() < begin + 120);
+	} while (status.lane[MODEL_CAPTION].busy && clock_now() < begin + 120);
 	assert_int_equal(seen.holding[MODEL_CAPTION], 0);
 	assert_true(seen.cancelled > 0 && seen.hold[MODEL_CAPTION]);
 	bench_check_sums(&bench);
@@ -492,10 +453,10 @@ static void test_submitting_again(void **state)
 {
 	struct engine_status status;
 
-	make_pictures(2);
-	start_with_labels();
-	submit_all(2, ENGINE_ANSWERS);
-	submit_all(2, ENGINE_ANSWERS);
+	bench_red_pictures(&bench, 2);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 2, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 2, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	engine_status(bench.engine, &status);
 	/* Whether the second round found them queued or done depends on the moment, but the books agree. */
@@ -518,11 +479,11 @@ static void test_settings_change_between_batches(void **state)
 	struct error err;
 	int n;
 
-	make_pictures(40);
-	start_with_labels();
+	bench_red_pictures(&bench, 40);
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_SETTINGS, 3);
 	assert_int_equal(bench.really.precision, PRECISION_FP32);
-	submit_all(20, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 20, ENGINE_ANSWERS);
 	settings = engine_get_settings(bench.engine);
 	set_precision(&settings, PRECISION_BF16);
 	settings.batch = 7;
@@ -561,12 +522,12 @@ static void test_new_image_size_prepares_anew(void **state)
 {
 	struct engine_settings settings;
 
-	only(MODEL_CAPTION);
+	bench_only(&bench, MODEL_CAPTION);
 	bench.options.loaders = 1;
-	make_pictures(9);
+	bench_red_pictures(&bench, 9);
 	fake.hold[MODEL_CAPTION] = true;
 	bench_start(&bench);
-	submit_all(9, ENGINE_ANSWERS);
+	bench_submit_all(&bench, 0, 9, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
 	settings = engine_get_settings(bench.engine);
 	settings.image_size = 160;
@@ -582,11 +543,11 @@ static void test_new_image_size_prepares_anew(void **state)
 
 static void test_one_model_computes_at_a_time_on_a_cpu(void **state)
 {
-	make_pictures(30);
+	bench_red_pictures(&bench, 30);
 	fake.steps = 4;
 	fake.step_us = 100;
-	start_with_labels();
-	submit_all(30, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 30, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 30);
 	fake_look(&seen);
@@ -595,10 +556,10 @@ static void test_one_model_computes_at_a_time_on_a_cpu(void **state)
 
 static void test_a_lane_that_waits_for_its_turn_can_be_cancelled(void **state)
 {
-	make_pictures(8);
+	bench_red_pictures(&bench, 8);
 	fake.hold_texts = true; /* CLIP has the turn with its labels, asked at every check, and is ahead of captions */
-	start_with_labels();
-	submit_all(8, ENGINE_ANSWERS);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 8, ENGINE_ANSWERS);
 	fake_await_held(MODEL_SCORES);
 	engine_cancel_all(bench.engine);
 	bench_await_quiet(&bench);
@@ -615,18 +576,18 @@ static void test_destroy_while_busy(void **state)
 			teardown(state);
 			setup(state);
 		}
-		make_pictures(40);
+		bench_red_pictures(&bench, 40);
 		bench.options.settings.batch = 1;
 		fake.hold[round % MODEL_KINDS] = true;
-		start_with_labels();
-		submit_all(40, BOTH);
+		bench_start_labels(&bench);
+		bench_submit_all(&bench, 0, 40, BOTH);
 		if (round < 3)
 			fake_await_held((enum model_kind)(round % MODEL_KINDS));
-		begin = now();
+		begin = clock_now();
 		engine_destroy(bench.engine);
 		bench.engine = NULL;
 		/* 0.1 s is the promise; sanitizers and a busy machine get more. */
-		assert_true(now() - begin < 2);
+		assert_true(clock_now() - begin < 2);
 		fake_look(&seen);
 		for (int i = 0; i < MODEL_KINDS; i++)
 			assert_int_equal(seen.opened[i], seen.closed[i]);
@@ -641,17 +602,17 @@ static void test_destroy_before_start(void **state)
 	assert_non_null(bench.engine);
 	bench_picture(&bench, 0, 1, 2, 3, false);
 	bench_submit(&bench, 0, ENGINE_SELECTED, BOTH);
-	engine_set_labels(bench.engine, labels, 3, 0);
+	engine_set_labels(bench.engine, bench_labels, 3, 0);
 	engine_destroy(NULL);
 }
 
 static void test_forget(void **state)
 {
-	make_pictures(20);
-	start_with_labels();
-	submit_all(10, BOTH);
+	bench_red_pictures(&bench, 20);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 10, BOTH);
 	bench_await(&bench, EV_RANKING, 3);
-	submit_all(20, BOTH);
+	bench_submit_all(&bench, 0, 20, BOTH);
 	engine_forget(bench.engine);
 	memset(bench.of, 0, sizeof bench.of);
 	bench_take(&bench);
@@ -664,7 +625,7 @@ static void test_forget(void **state)
 	bench_submit(&bench, 2, ENGINE_SELECTED, BOTH);
 	bench_await_quiet(&bench);
 	assert_string_equal(bench.caption[2], "a picture that is mostly green");
-	engine_set_labels(bench.engine, labels, 2, 2);
+	engine_set_labels(bench.engine, bench_labels, 2, 2);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.of[2][EV_SCORES], 2);
 	assert_int_equal(bench.of[3][EV_SCORES], 0);
@@ -742,7 +703,7 @@ static void test_random_operations(void **state)
 	fake.bad_blue = 17;
 	fake.fits[MODEL_CAPTION] = 5;
 	fake.steps = 2;
-	start_with_labels();
+	bench_start_labels(&bench);
 	for (int i = 0; i < 2000; i++)
 		random_operation(&seed, N);
 	bench_await_quiet(&bench);

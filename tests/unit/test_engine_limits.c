@@ -1,4 +1,5 @@
 /* The engine's limits: retries, deadlines, the queue bound, what is left of a picture on which one model fails, and leaving while libtorch is being loaded. */
+#include "core/clock.h"
 #include "tests/support/engine_bench.h"
 #include "tests/support/fake_models.h"
 
@@ -12,12 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct bench bench;
 static struct fake seen;
-static const char *const labels[] = {"something red", "something green", "something blue"};
 
 static int setup(void **state)
 {
@@ -27,63 +26,18 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	fake_lock();
-	memset(fake.hold, 0, sizeof fake.hold);
-	fake_unlock();
 	bench_free(&bench);
 	return 0;
-}
-
-static void only(enum model_kind kind)
-{
-	for (int i = 0; i < MODEL_KINDS; i++)
-		if (i != (int)kind)
-			bench.options.model_dir[i] = NULL;
-}
-
-static void start_with_labels(void)
-{
-	bench_start(&bench);
-	engine_set_labels(bench.engine, labels, 3, 0);
-}
-
-/* All mostly red; the blue value is the number. */
-static void make_pictures(int n)
-{
-	for (int i = 0; i < n; i++)
-		bench_picture(&bench, (uint32_t)i, 255, 0, i % 200, false);
-}
-
-static void submit(int from, int n)
-{
-	for (int i = from; i < from + n; i++)
-		bench_submit(&bench, (uint32_t)i, ENGINE_BACKGROUND, ENGINE_ANSWERS);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static struct engine_status look(void)
-{
-	struct engine_status status;
-
-	engine_status(bench.engine, &status);
-	return status;
 }
 
 /* ---------------------------------------------------------------- one model fails */
 
 static void test_the_others_answers_come(void **state)
 {
-	make_pictures(8);
+	bench_red_pictures(&bench, 8);
 	fake.no_luck[MODEL_NLI] = 1000;
-	start_with_labels();
-	submit(0, 8);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 8, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	for (int i = 0; i < 8; i++) {
 		assert_int_equal(bench.of[i][EV_SCORES], 1);
@@ -94,13 +48,13 @@ static void test_the_others_answers_come(void **state)
 		assert_int_equal(bench.of[i][EV_FAILED], 1);
 	}
 	assert_non_null(strstr(bench.last_error, "no luck"));
-	assert_int_equal(look().failed, 8);
+	assert_int_equal(bench_status(&bench).failed, 8);
 	bench_check_sums(&bench);
 	/* What is known of them stays: new labels are answered, and what failed is asked again. */
 	fake_lock();
 	fake.no_luck[MODEL_NLI] = 0;
 	fake_unlock();
-	engine_set_labels(bench.engine, labels, 2, 0);
+	engine_set_labels(bench.engine, bench_labels, 2, 0);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 8);
 	assert_int_equal(bench.count[EV_VERDICTS], 8);
@@ -109,10 +63,10 @@ static void test_the_others_answers_come(void **state)
 
 static void test_each_model_that_fails_is_named(void **state)
 {
-	make_pictures(1);
+	bench_red_pictures(&bench, 1);
 	fake.bad_blue = 0;
-	start_with_labels();
-	submit(0, 1);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	/* CLIP and the captioner; the first was told at once, as the other was still to come. */
 	assert_int_equal(bench.of[0][EV_PARTIAL], 2);
@@ -123,19 +77,19 @@ static void test_each_model_that_fails_is_named(void **state)
 
 static void test_labels_change_under_a_failed_caption(void **state)
 {
-	make_pictures(2);
+	bench_red_pictures(&bench, 2);
 	fake.no_luck[MODEL_CAPTION] = 1000;
-	start_with_labels();
-	submit(0, 2);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 2, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 2);
-	engine_set_labels(bench.engine, labels, 1, 0);
+	engine_set_labels(bench.engine, bench_labels, 1, 0);
 	bench_await_quiet(&bench);
 	/* The caption is still missing, and that is still said. */
 	assert_int_equal(bench.count[EV_SCORES], 4);
 	assert_int_equal(bench.count[EV_FAILED], 4);
-	assert_int_equal(look().failed, 2);
-	assert_int_equal(look().refreshing, 0);
+	assert_int_equal(bench_status(&bench).failed, 2);
+	assert_int_equal(bench_status(&bench).refreshing, 0);
 }
 
 /* ---------------------------------------------------------------- retries */
@@ -144,15 +98,15 @@ static void test_retries_bring_all_answers(void **state)
 {
 	bench.options.settings.retries = 3;
 	bench.options.settings.retry_delay = 0.02;
-	make_pictures(12);
+	bench_red_pictures(&bench, 12);
 	for (int i = 0; i < MODEL_KINDS; i++)
 		fake.no_luck[i] = 3;
-	start_with_labels();
-	submit(0, 12);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 12, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 12);
 	assert_int_equal(bench.count[EV_FAILED] + bench.count[EV_PARTIAL], 0);
-	assert_true(look().retried > 0);
+	assert_true(bench_status(&bench).retried > 0);
 	bench_check_sums(&bench);
 }
 
@@ -160,17 +114,17 @@ static void test_retries_end(void **state)
 {
 	double begin;
 
-	only(MODEL_CAPTION);
+	bench_only(&bench, MODEL_CAPTION);
 	bench.options.settings.retries = 2;
 	bench.options.settings.retry_delay = 0.1;
-	make_pictures(1);
+	bench_red_pictures(&bench, 1);
 	fake.no_luck[MODEL_CAPTION] = 1000;
 	bench_start(&bench);
-	begin = now();
-	submit(0, 1);
+	begin = clock_now();
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 1);
-	assert_true(now() - begin >= 0.2);
-	assert_int_equal(look().retried, 2);
+	assert_true(clock_now() - begin >= 0.2);
+	assert_int_equal(bench_status(&bench).retried, 2);
 	fake_look(&seen);
 	assert_int_equal(seen.caption_calls, 3);
 	assert_true(seen.trims >= 2);
@@ -184,35 +138,35 @@ static void test_what_is_wrong_with_the_picture_is_not_tried_again(void **state)
 	fputs("this is no picture", f);
 	fclose(f);
 	bench.options.settings.retries = 5;
-	start_with_labels();
-	submit(0, 1);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 1);
-	assert_int_equal(look().retried, 0);
+	assert_int_equal(bench_status(&bench).retried, 0);
 	/* A file that is not there may be there another time. */
-	submit(1, 1);
+	bench_submit_all(&bench, 1, 1, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 2);
-	assert_true(look().retried >= 5);
+	assert_true(bench_status(&bench).retried >= 5);
 	bench_check_sums(&bench);
 }
 
 static void test_pictures_that_wait_to_be_tried_again_can_be_cancelled(void **state)
 {
-	only(MODEL_CAPTION);
+	bench_only(&bench, MODEL_CAPTION);
 	bench.options.settings.retries = 1;
 	bench.options.settings.retry_delay = 3600;
-	make_pictures(6);
+	bench_red_pictures(&bench, 6);
 	fake.no_luck[MODEL_CAPTION] = 1000;
 	bench_start(&bench);
-	submit(0, 6);
-	while (look().retried < 6)
+	bench_submit_all(&bench, 0, 6, ENGINE_ANSWERS);
+	while (bench_status(&bench).retried < 6)
 		bench_take(&bench);
 	engine_cancel(bench.engine, 3);
 	bench_await(&bench, EV_CANCELLED, 1);
 	bench_check_sums(&bench);
 	engine_forget(bench.engine);
-	assert_int_equal(look().pending, 0);
-	submit(0, 1);
-	while (look().retried < 7)
+	assert_int_equal(bench_status(&bench).pending, 0);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
+	while (bench_status(&bench).retried < 7)
 		bench_take(&bench);
 	/* And the engine ends with one that waits. */
 }
@@ -221,12 +175,12 @@ static void test_pictures_that_wait_to_be_tried_again_can_be_cancelled(void **st
 
 static void test_a_slow_answer_is_stopped_and_its_mates_go_on(void **state)
 {
-	only(MODEL_CAPTION);
+	bench_only(&bench, MODEL_CAPTION);
 	bench.options.settings.deadline = 0.15;
-	make_pictures(8);
+	bench_red_pictures(&bench, 8);
 	fake.slow_blue = 5;
 	bench_start(&bench);
-	submit(0, 8);
+	bench_submit_all(&bench, 0, 8, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.of[5][EV_FAILED], 1);
 	assert_int_equal(bench.count[EV_FAILED], 1);
@@ -239,10 +193,10 @@ static void test_a_slow_answer_is_stopped_and_its_mates_go_on(void **state)
 static void test_waiting_for_a_turn_does_not_count(void **state)
 {
 	bench.options.settings.deadline = 0.2;
-	make_pictures(4);
+	bench_red_pictures(&bench, 4);
 	fake.hold_texts = true; /* CLIP computes labels, as long as it likes */
-	start_with_labels();
-	submit(0, 4);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 4, ENGINE_ANSWERS);
 	fake_await_held(MODEL_SCORES);
 	usleep(500000);
 	fake_lock();
@@ -254,11 +208,11 @@ static void test_waiting_for_a_turn_does_not_count(void **state)
 
 static void test_a_slow_decode_says_so(void **state)
 {
-	only(MODEL_SCORES);
+	bench_only(&bench, MODEL_SCORES);
 	bench.options.settings.deadline = 1e-9;
-	make_pictures(2);
+	bench_red_pictures(&bench, 2);
 	bench_start(&bench);
-	submit(0, 2);
+	bench_submit_all(&bench, 0, 2, ENGINE_ANSWERS);
 	bench_await(&bench, EV_FAILED, 2);
 	assert_non_null(strstr(bench.last_error, "decoding was stopped after"));
 	bench_check_sums(&bench);
@@ -273,25 +227,25 @@ static bool offer(uint32_t id, enum engine_priority priority)
 
 static void test_a_full_queue_refuses_until_there_is_room(void **state)
 {
-	only(MODEL_SCORES);
+	bench_only(&bench, MODEL_SCORES);
 	bench.options.settings.queue = 8;
-	make_pictures(40);
+	bench_red_pictures(&bench, 40);
 	fake.hold[MODEL_SCORES] = true;
 	bench_start(&bench);
 	for (uint32_t i = 0; i < 8; i++)
 		assert_true(offer(i, ENGINE_BACKGROUND));
-	assert_false(look().full);
+	assert_false(bench_status(&bench).full);
 	assert_false(offer(8, ENGINE_BACKGROUND));
 	assert_false(offer(9, ENGINE_NEAR));
-	assert_true(look().full);
-	assert_int_equal(look().submitted, 8);
+	assert_true(bench_status(&bench).full);
+	assert_int_equal(bench_status(&bench).submitted, 8);
 	assert_true(offer(3, ENGINE_NEAR));      /* it waits already */
 	assert_true(offer(10, ENGINE_SELECTED)); /* never refused */
 	assert_true(engine_submit(bench.engine, 11, bench_path(&bench, 11), ENGINE_NEAR, ENGINE_PREVIEW));
 	assert_int_equal(bench.count[EV_ROOM], 0);
 	fake_hold(MODEL_SCORES, false);
 	bench_await(&bench, EV_ROOM, 1);
-	assert_false(look().full);
+	assert_false(bench_status(&bench).full);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 9);
 	assert_int_equal(bench.count[EV_ROOM], 1);
@@ -303,8 +257,8 @@ static void test_a_whole_folder_through_a_short_queue(void **state)
 	int next = 0, refused = 0;
 
 	bench.options.settings.queue = 10;
-	make_pictures(150);
-	start_with_labels();
+	bench_red_pictures(&bench, 150);
+	bench_start_labels(&bench);
 	while (next < 150) {
 		int rooms = bench.count[EV_ROOM];
 
@@ -313,7 +267,7 @@ static void test_a_whole_folder_through_a_short_queue(void **state)
 		if (next == 150)
 			break;
 		refused++;
-		assert_true(look().pending <= 10);
+		assert_true(bench_status(&bench).pending <= 10);
 		bench_await(&bench, EV_ROOM, rooms + 1);
 	}
 	bench_await_quiet(&bench);
@@ -326,9 +280,9 @@ static void test_cancelling_and_a_longer_queue_make_room(void **state)
 {
 	struct engine_settings settings;
 
-	only(MODEL_SCORES);
+	bench_only(&bench, MODEL_SCORES);
 	bench.options.settings.queue = 2;
-	make_pictures(8);
+	bench_red_pictures(&bench, 8);
 	fake.hold[MODEL_SCORES] = true;
 	bench_start(&bench);
 	assert_true(offer(0, ENGINE_BACKGROUND) && offer(1, ENGINE_BACKGROUND));
@@ -389,12 +343,12 @@ static void test_stages_and_tokens_are_counted(void **state)
 {
 	struct engine_status status;
 
-	make_pictures(10);
+	bench_red_pictures(&bench, 10);
 	fake.step_us = 1000;
-	start_with_labels();
-	submit(0, 10);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 10, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
-	status = look();
+	status = bench_status(&bench);
 	assert_in_range(status.decode.done, 10, 20);
 	assert_in_range(status.prepare.done, 20, 20);
 	assert_true(status.decode.p50_ms > 0 && status.decode.p99_ms >= status.decode.p95_ms && status.decode.p95_ms >= status.decode.p50_ms);
@@ -413,14 +367,14 @@ static void test_leaving_does_not_wait_for_the_library(void **state)
 	double begin;
 
 	fake.hold_library = true;
-	make_pictures(3);
-	start_with_labels();
-	submit(0, 3);
+	bench_red_pictures(&bench, 3);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 3, ENGINE_ANSWERS);
 	fake_hold_library(true); /* it is in there */
-	begin = now();
+	begin = clock_now();
 	engine_destroy(bench.engine);
 	bench.engine = NULL;
-	assert_true(now() - begin < 1);
+	assert_true(clock_now() - begin < 1);
 	/* The thread left behind ends by itself and touches nothing of the engine. */
 	fake_hold_library(false);
 	fake_look(&seen);

@@ -17,8 +17,6 @@ enum { MB = 1000000 };
 
 static struct bench bench;
 static struct fake seen;
-static const char *const labels[] = {"something red", "something green", "something blue"};
-static const char *const colours[] = {"red", "green", "blue"};
 
 static int setup(void **state)
 {
@@ -35,17 +33,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	fake_lock();
-	memset(fake.hold, 0, sizeof fake.hold);
-	fake_unlock();
 	bench_free(&bench);
 	return 0;
-}
-
-static void start_with_labels(void)
-{
-	bench_start(&bench);
-	engine_set_labels(bench.engine, labels, 3, 0);
 }
 
 /* Picture i is mostly red, green or blue by turns. */
@@ -55,19 +44,13 @@ static void make_pictures(int n)
 		bench_picture(&bench, (uint32_t)i, i % 3 == 0 ? 255 : 0, i % 3 == 1 ? 255 : 0, i % 3 == 2 ? 255 : i % 200, false);
 }
 
-static void submit(int from, int n)
-{
-	for (int i = from; i < from + n; i++)
-		bench_submit(&bench, (uint32_t)i, ENGINE_BACKGROUND, ENGINE_ANSWERS);
-}
-
 /* Exactly one end each, and the right answers. */
 static void check_answers(int n)
 {
 	for (int i = 0; i < n; i++) {
 		char expected[64];
 
-		snprintf(expected, sizeof expected, "a picture that is mostly %s", colours[i % 3]);
+		snprintf(expected, sizeof expected, "a picture that is mostly %s", bench_colours[i % 3]);
 		if (bench.of[i][EV_RANKING] != 1 || bench.of[i][EV_FAILED] || strcmp(bench.caption[i], expected) || bench.best[i] != i % 3)
 			fail_msg("picture %d: %d ranked, %d failed, \"%s\", %d first: %s", i, bench.of[i][EV_RANKING], bench.of[i][EV_FAILED],
 				 bench.caption[i], bench.best[i], bench.last_error);
@@ -91,14 +74,6 @@ static int64_t weights_on(int device)
 	for (int i = 0; i < MODEL_OWNERS; i++)
 		sum += reading.weights[i];
 	return sum;
-}
-
-static struct engine_status look(void)
-{
-	struct engine_status status;
-
-	engine_status(bench.engine, &status);
-	return status;
 }
 
 /* Until the engine says so, for 20 s. */
@@ -142,18 +117,18 @@ static void test_a_cap_over_a_batch_that_needs_more(void **state)
 	bench.options.settings.batch = 32;
 	bench.options.settings.cap = 200 * MB;
 	make_pictures(96);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
 	assert_int_equal(weights_on(DEVICE_CPU), 90 * MB); /* labels may already be embedded beside them */
-	submit(0, 96);
+	bench_submit_all(&bench, 0, 96, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(96);
 	assert_true(bench.steps[LADDER_BATCH] >= 3);
 	assert_non_null(strstr(bench.ladder[0], "cap 200.0 MB"));
 	assert_int_equal(account(DEVICE_CPU).used, 90 * MB);
 	assert_in_range(account(DEVICE_CPU).peak[PEAK_START], 91 * MB, 200 * MB);
-	assert_true(look().ladder.steps >= bench.count[EV_LADDER] - bench.steps[LADDER_TRIM]);
-	assert_in_range(look().ladder.batch, 2, 4);
+	assert_true(bench_status(&bench).ladder.steps >= bench.count[EV_LADDER] - bench.steps[LADDER_TRIM]);
+	assert_in_range(bench_status(&bench).ladder.batch, 2, 4);
 }
 
 static void test_a_thousand_failures_lose_nothing(void **state)
@@ -162,24 +137,24 @@ static void test_a_thousand_failures_lose_nothing(void **state)
 
 	bench.options.settings.retries = 100;
 	make_pictures(60);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
 	fake_lock();
 	fake.no_memory[MODEL_CAPTION] = 1000;
 	fake_unlock();
-	submit(0, 60);
+	bench_submit_all(&bench, 0, 60, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	fake_look(&seen);
 	assert_int_equal(seen.provoked, 1000);
 	assert_int_equal(account(DEVICE_CPU).used, weights_on(DEVICE_CPU));
-	assert_true(look().retried > 500);
+	assert_true(bench_status(&bench).retried > 500);
 	/* A picture gives up after a hundred retries, so ten failed at most; asked again they are answered, too. */
 	for (int i = 0; i < 60; i++) {
 		assert_int_equal(bench.of[i][EV_RANKING] + bench.of[i][EV_FAILED], 1);
 		if (bench.of[i][EV_FAILED]) {
 			lost++;
 			bench.of[i][EV_FAILED] = 0;
-			submit(i, 1);
+			bench_submit_all(&bench, i, 1, ENGINE_ANSWERS);
 		}
 	}
 	assert_in_range(lost, 0, 10);
@@ -193,14 +168,14 @@ static void test_a_thousand_failures_lose_nothing(void **state)
 static void test_a_thousand_failures_everywhere_without_retries(void **state)
 {
 	make_pictures(500);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
 	fake_lock();
 	fake.no_memory[MODEL_SCORES] = 300;
 	fake.no_memory[MODEL_CAPTION] = 400;
 	fake.no_memory[MODEL_NLI] = 300;
 	fake_unlock();
-	submit(0, 500);
+	bench_submit_all(&bench, 0, 500, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	for (int i = 0; i < 500; i++)
 		assert_int_equal(bench.of[i][EV_RANKING] + bench.of[i][EV_FAILED], 1);
@@ -216,32 +191,32 @@ static void test_undo_tries_again_what_was_set(void **state)
 	make_pictures(80);
 	fake.fits[MODEL_CAPTION] = 1;
 	fake.fits[MODEL_SCORES] = 3;
-	start_with_labels();
+	bench_start_labels(&bench);
 	assert_false(engine_undo_ladder(bench.engine));
-	submit(0, 40);
+	bench_submit_all(&bench, 0, 40, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
-	assert_true(look().ladder.steps >= 3);
-	assert_int_equal(look().ladder.batch, 1);
+	assert_true(bench_status(&bench).ladder.steps >= 3);
+	assert_int_equal(bench_status(&bench).ladder.batch, 1);
 	assert_int_equal(engine_get_settings(bench.engine).batch, 8);
 	fake_lock();
 	memset(fake.fits, 0, sizeof fake.fits);
 	memset(fake.largest, 0, sizeof fake.largest);
 	fake_unlock();
 	assert_true(engine_undo_ladder(bench.engine));
-	assert_int_equal(look().ladder.steps, 0);
-	assert_int_equal(look().ladder.batch, 8);
+	assert_int_equal(bench_status(&bench).ladder.steps, 0);
+	assert_int_equal(bench_status(&bench).ladder.batch, 8);
 	await(bench.steps[LADDER_UNDONE] == 1);
 	/* Enough wait for a batch of more than one. */
 	fake_hold(MODEL_CAPTION, true);
-	submit(40, 40);
+	bench_submit_all(&bench, 40, 40, ENGINE_ANSWERS);
 	fake_await_held(MODEL_CAPTION);
-	await(look().lane[MODEL_CAPTION].queued > 1);
+	await(bench_status(&bench).lane[MODEL_CAPTION].queued > 1);
 	fake_hold(MODEL_CAPTION, false);
 	bench_await_quiet(&bench);
 	check_answers(80);
 	fake_look(&seen);
 	assert_true(seen.largest[MODEL_CAPTION] > 1);
-	assert_int_equal(look().ladder.steps, 0);
+	assert_int_equal(bench_status(&bench).ladder.steps, 0);
 	assert_false(engine_undo_ladder(bench.engine));
 }
 
@@ -251,18 +226,18 @@ static void test_a_change_of_settings_undoes_too(void **state)
 
 	make_pictures(12);
 	fake.fits[MODEL_SCORES] = 2;
-	start_with_labels();
-	submit(0, 12);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 12, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
-	assert_true(look().ladder.steps > 0);
+	assert_true(bench_status(&bench).ladder.steps > 0);
 	settings = engine_get_settings(bench.engine);
 	settings.retries = 2; /* has nothing to do with memory */
 	assert_int_equal(engine_set_settings(bench.engine, &settings, NULL), 0);
-	assert_true(look().ladder.steps > 0);
+	assert_true(bench_status(&bench).ladder.steps > 0);
 	settings.batch = 3;
 	assert_int_equal(engine_set_settings(bench.engine, &settings, NULL), 0);
-	assert_int_equal(look().ladder.steps, 0);
-	assert_int_equal(look().ladder.batch, 3);
+	assert_int_equal(bench_status(&bench).ladder.steps, 0);
+	assert_int_equal(bench_status(&bench).ladder.batch, 3);
 }
 
 static void test_the_image_shrinks_when_one_picture_is_too_much(void **state)
@@ -270,15 +245,15 @@ static void test_the_image_shrinks_when_one_picture_is_too_much(void **state)
 	make_pictures(12);
 	fake.activation[MODEL_CAPTION] = 300 * MB;
 	bench.options.settings.cap = 300 * MB;
-	start_with_labels();
-	submit(0, 12);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 12, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(12);
 	assert_int_equal(bench.steps[LADDER_IMAGE], 1);
-	assert_int_equal(look().ladder.image_size, 352); /* 300 MB · (352/480)² + 90 MB fit */
+	assert_int_equal(bench_status(&bench).ladder.image_size, 352); /* 300 MB · (352/480)² + 90 MB fit */
 	assert_int_equal(bench.steps[LADDER_PRECISION], 0);
 	engine_undo_ladder(bench.engine);
-	assert_int_equal(look().ladder.image_size, 0);
+	assert_int_equal(bench_status(&bench).ladder.image_size, 0);
 }
 
 static void test_precision_then_eviction(void **state)
@@ -287,8 +262,8 @@ static void test_precision_then_eviction(void **state)
 	/* Half an image takes a quarter: 200 MB, in bf16 100 and 4 for the caches; beside all weights, even halved, there are 90 left. */
 	fake.activation[MODEL_CAPTION] = 800 * MB;
 	bench.options.settings.cap = 135 * MB;
-	start_with_labels();
-	submit(0, 12);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 12, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(12);
 	assert_int_equal(bench.steps[LADDER_IMAGE], 2);
@@ -304,8 +279,8 @@ static void test_what_cannot_run_at_all_says_what_it_needs(void **state)
 	make_pictures(3);
 	fake.activation[MODEL_CAPTION] = 4000LL * MB;
 	bench.options.settings.cap = 200 * MB;
-	start_with_labels();
-	submit(0, 3);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 3, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 3);
 	assert_int_equal(bench.count[EV_SCORES], 3); /* the others' answers are there */
@@ -320,27 +295,27 @@ static void test_a_cap_lowered_in_a_run(void **state)
 	make_pictures(200);
 	fake.steps = 3;
 	fake.step_us = 200;
-	start_with_labels();
-	submit(0, 200);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 200, ENGINE_ANSWERS);
 	bench_await(&bench, EV_RANKING, 20);
 	change(set_cap, 60 * MB);
 	bench_await_quiet(&bench);
 	check_answers(200);
 	await(account(DEVICE_CPU).used <= 60 * MB && account(DEVICE_CPU).used + account(DEVICE_CPU).cached <= 60 * MB);
 	assert_true(bench.steps[LADDER_PRECISION] >= 1);
-	assert_true(look().ladder.steps > 0);
+	assert_true(bench_status(&bench).ladder.steps > 0);
 	/* And all comes back with the cap lifted. */
 	change(set_cap, 0);
 	await(account(DEVICE_CPU).used == 90 * MB);
-	assert_int_equal(look().ladder.steps, 0);
+	assert_int_equal(bench_status(&bench).ladder.steps, 0);
 	for (int i = 0; i < MODEL_KINDS; i++)
-		assert_int_equal(look().lane[i].precision, PRECISION_FP32);
+		assert_int_equal(bench_status(&bench).lane[i].precision, PRECISION_FP32);
 }
 
 static void test_a_cap_lowered_while_idle(void **state)
 {
 	make_pictures(3);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
 	change(set_cap, 50 * MB); /* the three in half precision take 45 */
 	await(bench.steps[LADDER_PRECISION] == 3);
@@ -351,14 +326,14 @@ static void test_a_cap_lowered_while_idle(void **state)
 	change(set_cap, 5 * MB); /* less than any */
 	await(account(DEVICE_CPU).used == 0);
 	for (int i = 0; i < MODEL_KINDS; i++)
-		assert_true(look().lane[i].evicted && look().lane[i].ready);
-	submit(0, 1);
+		assert_true(bench_status(&bench).lane[i].evicted && bench_status(&bench).lane[i].ready);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 1);
 	assert_non_null(strstr(bench.last_error, "the cap is 5.0 MB"));
 	change(set_cap, 0);
 	await(account(DEVICE_CPU).used == 90 * MB);
-	submit(1, 2);
+	bench_submit_all(&bench, 1, 2, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_RANKING], 2);
 }
@@ -371,9 +346,9 @@ static void test_models_that_do_not_fit_side_by_side_take_turns(void **state)
 	fake.weights[MODEL_SCORES] = fake.weights[MODEL_CAPTION] = fake.weights[MODEL_NLI] = 80 * MB; /* 40 each in bf16 */
 	fake.activation[MODEL_SCORES] = fake.activation[MODEL_CAPTION] = MB;
 	make_pictures(60);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
-	submit(0, 60);
+	bench_submit_all(&bench, 0, 60, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(60);
 	assert_true(account(DEVICE_CPU).peak[PEAK_START] <= 60 * MB);
@@ -387,16 +362,16 @@ static void test_models_open_one_step_down_and_later(void **state)
 {
 	bench.options.settings.cap = 15 * MB; /* CLIP in half precision, nothing else */
 	make_pictures(6);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_MODEL_FAILED, 1);
 	await(bench.count[EV_READY] + bench.count[EV_MODEL_FAILED] == 3);
 	assert_non_null(strstr(bench.last_error, "raise the cap"));
-	submit(0, 3);
+	bench_submit_all(&bench, 0, 3, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	change(set_cap, 0);
 	bench_await(&bench, EV_READY, 3);
 	await(account(DEVICE_CPU).used == 90 * MB);
-	submit(3, 3);
+	bench_submit_all(&bench, 3, 3, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	for (int i = 3; i < 6; i++)
 		assert_int_equal(bench.of[i][EV_VERDICTS], 1);
@@ -410,16 +385,16 @@ static void test_cuda_steps_down_to_the_cpu(void **state)
 	fake.activation[MODEL_CAPTION] = 1000 * MB; /* even the smallest image in half precision takes 125 */
 	fake.activation[MODEL_SCORES] = MB;
 	make_pictures(9);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
-	submit(0, 9);
+	bench_submit_all(&bench, 0, 9, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(9);
 	assert_int_equal(account(DEVICE_CPU).used, weights_on(DEVICE_CPU));
 	assert_int_equal(account(0).used, weights_on(0));
 	assert_int_equal(bench.steps[LADDER_CPU], 1);
-	assert_int_equal(look().lane[MODEL_CAPTION].device, DEVICE_CPU);
-	assert_int_equal(look().lane[MODEL_SCORES].device, 0);
+	assert_int_equal(bench_status(&bench).lane[MODEL_CAPTION].device, DEVICE_CPU);
+	assert_int_equal(bench_status(&bench).lane[MODEL_SCORES].device, 0);
 	assert_int_equal(account(DEVICE_CPU).used, 40 * MB);
 	/* A cap below what any of the others needs: there is the CPU left, which has its own account. */
 	change(set_cap, 9 * MB);
@@ -432,8 +407,8 @@ static void test_a_broken_device_sends_all_to_the_cpu(void **state)
 	make_pictures(60);
 	fake.steps = 2;
 	fake.step_us = 200;
-	start_with_labels();
-	submit(0, 60);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 60, ENGINE_ANSWERS);
 	bench_await(&bench, EV_RANKING, 5);
 	fake_lock();
 	fake.break_device = true;
@@ -441,12 +416,12 @@ static void test_a_broken_device_sends_all_to_the_cpu(void **state)
 	bench_await_quiet(&bench);
 	check_answers(60);
 	await(account(0).used == 0);
-	assert_true(look().ladder.device_failed);
+	assert_true(bench_status(&bench).ladder.device_failed);
 	assert_int_equal(bench.count[EV_NOTE], 1);
 	assert_non_null(strstr(bench.note[0], "restart vramble"));
 	for (int i = 0; i < MODEL_KINDS; i++)
-		assert_int_equal(look().lane[i].device, DEVICE_CPU);
-	assert_int_equal(look().devices, 1);
+		assert_int_equal(bench_status(&bench).lane[i].device, DEVICE_CPU);
+	assert_int_equal(bench_status(&bench).devices, 1);
 }
 
 static void test_a_broken_device_where_the_cpu_is_forbidden(void **state)
@@ -455,9 +430,9 @@ static void test_a_broken_device_where_the_cpu_is_forbidden(void **state)
 	bench.options.force_cuda = true;
 	fake.break_device = true;
 	make_pictures(10);
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_READY, 3);
-	submit(0, 10);
+	bench_submit_all(&bench, 0, 10, ENGINE_ANSWERS);
 	await(bench.count[EV_MODEL_FAILED] >= 2); /* the NLI model has nothing to run on */
 	bench_await_quiet(&bench);
 	assert_non_null(strstr(bench.last_error, "no model "));
@@ -472,7 +447,7 @@ static void test_force_cuda_without_cuda(void **state)
 	stand_on(0);
 	fake.cuda_devices = 0;
 	bench.options.force_cuda = true;
-	start_with_labels();
+	bench_start_labels(&bench);
 	bench_await(&bench, EV_MODEL_FAILED, 3);
 	assert_non_null(strstr(bench.last_error, "force-cuda forbids the CPU"));
 	assert_int_equal(bench.count[EV_READY], 0);
@@ -482,22 +457,22 @@ static void test_models_move_live(void **state)
 {
 	stand_on(DEVICE_CPU);
 	make_pictures(90);
-	start_with_labels();
-	submit(0, 30);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 30, ENGINE_ANSWERS);
 	bench_await(&bench, EV_READY, 3);
 	change(set_device, 1);
-	submit(30, 30);
+	bench_submit_all(&bench, 30, 30, ENGINE_ANSWERS);
 	await(weights_on(1) == 90 * MB);
 	change(set_device, 7); /* not there: they stay */
 	await(bench.count[EV_NOTE] >= 1);
 	assert_non_null(strstr(bench.note[0], "there is no cuda:7"));
-	submit(60, 30);
+	bench_submit_all(&bench, 60, 30, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(90);
 	await(account(1).used == 90 * MB && account(DEVICE_CPU).used == 0);
-	assert_int_equal(look().devices, 1);
-	assert_int_equal(look().device[0].device, 1);
-	assert_string_equal(look().device[0].name, "cuda:1 fake");
+	assert_int_equal(bench_status(&bench).devices, 1);
+	assert_int_equal(bench_status(&bench).device[0].device, 1);
+	assert_string_equal(bench_status(&bench).device[0].name, "cuda:1 fake");
 	assert_int_equal(bench.count[EV_NOTE], 1);
 }
 
@@ -508,16 +483,17 @@ static void test_models_on_different_devices(void **state)
 	bench.options.settings.cap_percent = 50;
 	fake.device_bytes = 1000 * MB;
 	make_pictures(30);
-	start_with_labels();
-	submit(0, 30);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 30, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(30);
 	assert_int_equal(account(0).weights[MODEL_SCORES + 1], 20 * MB);
 	assert_int_equal(account(DEVICE_CPU).weights[MODEL_NLI + 1], 30 * MB);
 	assert_int_equal(account(0).cap, 500 * MB);
 	assert_int_equal(account(DEVICE_CPU).cap, 500 * MB);
-	await(look().devices == 2 && look().device[0].memory.used == 60 * MB && look().device[1].memory.used == 30 * MB);
-	assert_int_equal(look().device[0].device, 0);
+	await(bench_status(&bench).devices == 2 && bench_status(&bench).device[0].memory.used == 60 * MB &&
+	      bench_status(&bench).device[1].memory.used == 30 * MB);
+	assert_int_equal(bench_status(&bench).device[0].device, 0);
 }
 
 static void test_peaks_and_what_each_batch_held(void **state)
@@ -527,17 +503,17 @@ static void test_peaks_and_what_each_batch_held(void **state)
 	bench_start(&bench);
 	bench_await(&bench, EV_READY, 1);
 	fake_hold(MODEL_SCORES, true);
-	submit(0, 1);
+	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	fake_await_held(MODEL_SCORES);
-	submit(1, 7);
+	bench_submit_all(&bench, 1, 7, ENGINE_ANSWERS);
 	fake_hold(MODEL_SCORES, false);
 	bench_await_quiet(&bench);
-	await(look().lane[MODEL_SCORES].last_peak == 20 * MB + look().lane[MODEL_SCORES].batch * 8 * MB);
+	await(bench_status(&bench).lane[MODEL_SCORES].last_peak == 20 * MB + bench_status(&bench).lane[MODEL_SCORES].batch * 8 * MB);
 	assert_true(account(DEVICE_CPU).peak[PEAK_CHANGE] >= 20 * MB + 16 * MB);
 	change(set_cap, 900 * MB);
 	await(account(DEVICE_CPU).peak[PEAK_CHANGE] == 20 * MB);
-	await(look().device[0].memory.peak[PEAK_CHANGE] == 20 * MB);
-	assert_true(look().device[0].memory.peak[PEAK_START] >= 36 * MB);
+	await(bench_status(&bench).device[0].memory.peak[PEAK_CHANGE] == 20 * MB);
+	assert_true(bench_status(&bench).device[0].memory.peak[PEAK_START] >= 36 * MB);
 }
 
 static void test_slices_tuning_and_the_cache(void **state)
@@ -549,8 +525,8 @@ static void test_slices_tuning_and_the_cache(void **state)
 	bench.options.settings.empty_cache = true;
 	bench.options.settings.seed = 7;
 	make_pictures(40);
-	start_with_labels();
-	submit(0, 40);
+	bench_start_labels(&bench);
+	bench_submit_all(&bench, 0, 40, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	check_answers(40);
 	fake_look(&seen);
@@ -598,7 +574,7 @@ static void test_the_forecast_learns(void **state)
 	settings.cap = 0;
 	/* A caption teaches only when nothing else ran beside it. */
 	for (int i = 0; i < 60 && forecast.correction[MODEL_CAPTION] == 1; i++) {
-		submit(i, 1);
+		bench_submit_all(&bench, i, 1, ENGINE_ANSWERS);
 		bench_await_quiet(&bench);
 		assert_true(engine_forecast(bench.engine, &settings, &forecast));
 	}

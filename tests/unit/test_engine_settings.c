@@ -18,8 +18,6 @@
 enum { MB = 1000000, PICTURES = 120, CHANGES = 10000 };
 
 static struct bench bench;
-static const char *const labels[] = {"something red", "something green", "something blue"};
-static const char *const colours[] = {"red", "green", "blue"};
 static int ranked, failed, cancelled, wrong;
 static bool all_labels; /* in order, so that the first is known */
 
@@ -35,7 +33,7 @@ static void check_event(const struct event *e)
 	char expected[64];
 	int colour = (int)(e->id % 3);
 
-	snprintf(expected, sizeof expected, "a picture that is mostly %s", colours[colour]);
+	snprintf(expected, sizeof expected, "a picture that is mostly %s", bench_colours[colour]);
 	if (e->kind == EV_CAPTION && strcmp(e->caption.caption.text, expected) != 0)
 		fail_wrong(e, "caption");
 	if (e->kind == EV_TOKENS && strncmp(expected, e->tokens.text, strlen(e->tokens.text)) != 0)
@@ -69,8 +67,7 @@ static int setup(void **state)
 	fake.steps = 2;
 	for (int i = 0; i < PICTURES; i++)
 		bench_picture(&bench, (uint32_t)i, i % 3 == 0 ? 255 : 0, i % 3 == 1 ? 255 : 0, i % 3 == 2 ? 255 : 0, i % 5 == 0);
-	bench_start(&bench);
-	engine_set_labels(bench.engine, labels, 3, 0);
+	bench_start_labels(&bench);
 	return 0;
 }
 
@@ -173,7 +170,7 @@ static void check_all_is_well(void)
 	good.beams = 1;
 	bench_await_quiet(&bench);
 	assert_int_equal(engine_set_settings(bench.engine, &good, NULL), 0);
-	engine_set_labels(bench.engine, labels, 3, 0);
+	engine_set_labels(bench.engine, bench_labels, 3, 0);
 	all_labels = true;
 	bench_await_quiet(&bench);
 	memset(bench.of, 0, sizeof bench.of);
@@ -237,7 +234,7 @@ static void test_settings_change_with_cancels_labels_and_undoing(void **state)
 		if (rand_r(&seed) % 200 == 0)
 			engine_cancel_all(bench.engine);
 		if (rand_r(&seed) % 64 == 0)
-			engine_set_labels(bench.engine, labels, rand_r(&seed) % 4, (uint32_t)rand_r(&seed) % PICTURES);
+			engine_set_labels(bench.engine, bench_labels, rand_r(&seed) % 4, (uint32_t)rand_r(&seed) % PICTURES);
 		if (rand_r(&seed) % 32 == 0)
 			engine_undo_ladder(bench.engine);
 		if (rand_r(&seed) % 400 == 0)
