@@ -15,6 +15,7 @@ enum { HEAD_WIDTH = 64, MAX_LAYERS = 256 };
 struct sizes {
 	int64_t hidden, intermediate, layers, heads;
 	const char *activation;
+	double eps;
 };
 
 struct shapes {
@@ -32,36 +33,47 @@ static int64_t size_of(const struct checkpoint *c, const char *name, int d)
 	return t && d < t->ndim ? t->shape[d] : 0;
 }
 
-static void measure_tower(const struct checkpoint *c, const char *tower, struct sizes *out)
+/* before and after: of the number in the name of each layer's first matrix of its MLP. */
+static void measure_tower(const struct checkpoint *c, const char *before, const char *after, struct sizes *out)
 {
-	char *name = xasprintf("%s.encoder.layers.0.mlp.fc1.weight", tower);
+	char *name = xasprintf("%s.0.%s", before, after);
 
 	out->intermediate = size_of(c, name, 0);
 	out->hidden = size_of(c, name, 1);
 	while (out->layers < MAX_LAYERS && size_of(c, name, 0) > 0) {
 		free(name);
-		name = xasprintf("%s.encoder.layers.%d.mlp.fc1.weight", tower, (int)++out->layers);
+		name = xasprintf("%s.%d.%s", before, (int)++out->layers, after);
 	}
 	free(name);
 	out->heads = out->hidden / HEAD_WIDTH;
+	out->eps = 1e-5;
+}
+
+/* The side of the square of positions whose class stands before them; -1 when it is no square. */
+static int64_t grid_of(const struct checkpoint *c, int64_t rows, struct error *err)
+{
+	int64_t grid = (int64_t)sqrt(rows > 1 ? (double)(rows - 1) : 0);
+
+	if (grid * grid + 1 == rows)
+		return grid;
+	return fail(err, E_MODEL, "%s: a network for pictures that are not square (%jd positions)", checkpoint_path(c), (intmax_t)rows);
 }
 
 static int measure(const struct checkpoint *c, struct shapes *out, struct error *err)
 {
-	int64_t rows = size_of(c, "vision_model.embeddings.position_embedding.weight", 0), grid = (int64_t)sqrt(rows > 1 ? (double)(rows - 1) : 0);
+	int64_t grid;
 
-	measure_tower(c, "vision_model", &out->vision);
-	measure_tower(c, "text_model", &out->text);
+	measure_tower(c, "vision_model.encoder.layers", "mlp.fc1.weight", &out->vision);
+	measure_tower(c, "text_model.encoder.layers", "mlp.fc1.weight", &out->text);
 	out->patch = size_of(c, "vision_model.embeddings.patch_embedding.weight", 3);
-	out->image = out->patch * grid;
 	out->vocabulary = size_of(c, "text_model.embeddings.token_embedding.weight", 0);
 	out->context = size_of(c, "text_model.embeddings.position_embedding.weight", 0);
 	out->projection = size_of(c, "text_projection.weight", 0);
 	if (out->vision.layers == 0 || out->text.layers == 0 || out->patch == 0 || out->projection == 0 || out->vocabulary == 0)
 		return fail(err, E_MODEL, "%s: not all of a CLIP: a tower or a projection is missing", checkpoint_path(c));
-	if (grid * grid + 1 != rows)
-		return fail(err, E_MODEL, "%s: a CLIP for pictures that are not square (%jd positions)", checkpoint_path(c), (intmax_t)rows);
-	return 0;
+	grid = grid_of(c, size_of(c, "vision_model.embeddings.position_embedding.weight", 0), err);
+	out->image = out->patch * grid;
+	return grid < 0 ? -1 : 0;
 }
 
 /* ---- from open_clip_config.json */
@@ -158,7 +170,7 @@ static int find_open_clip(const char *path, struct shapes *s, struct error *err)
 	return rc;
 }
 
-/* ---- the whole */
+/* ---- CLIP */
 
 static int settle_activation(const struct checkpoint *c, const json_t *given, struct shapes *s, struct error *err)
 {
@@ -184,7 +196,7 @@ static json_t *tower_json(const struct sizes *t)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:f}", "hidden_size", (json_int_t)t->hidden, "intermediate_size", (json_int_t)t->intermediate,
 			 "num_hidden_layers", (json_int_t)t->layers, "num_attention_heads", (json_int_t)t->heads, "hidden_act", t->activation,
-			 "layer_norm_eps", 1e-5);
+			 "layer_norm_eps", t->eps);
 }
 
 static json_t *config_json(const struct shapes *s)
@@ -199,6 +211,50 @@ static json_t *config_json(const struct shapes *s)
 	return json_pack("{s:s, s:I, s:o, s:o}", "model_type", "clip", "projection_dim", (json_int_t)s->projection, "vision_config", vision,
 			 "text_config", text);
 }
+
+/* ---- BLIP */
+
+static int measure_blip(const struct checkpoint *c, struct shapes *out, struct error *err)
+{
+	int64_t grid;
+
+	measure_tower(c, "vision_model.encoder.layers", "mlp.fc1.weight", &out->vision);
+	measure_tower(c, "text_decoder.bert.encoder.layer", "intermediate.dense.weight", &out->text);
+	out->patch = size_of(c, "vision_model.embeddings.patch_embedding.weight", 3);
+	out->vocabulary = size_of(c, "text_decoder.bert.embeddings.word_embeddings.weight", 0);
+	out->context = size_of(c, "text_decoder.bert.embeddings.position_embeddings.weight", 0);
+	if (out->vision.layers == 0 || out->text.layers == 0 || out->patch == 0 || out->context == 0 || out->vocabulary < 2)
+		return fail(err, E_MODEL, "%s: not all of a BLIP that writes captions: a tower or its embeddings are missing", checkpoint_path(c));
+	grid = grid_of(c, size_of(c, "vision_model.embeddings.position_embedding", 1), err);
+	out->image = out->patch * grid;
+	return grid < 0 ? -1 : 0;
+}
+
+/* What models/vit.py, configs/med_config.json and configs/caption_coco.yaml of salesforce/BLIP say; BLIP's own two tokens end the vocabulary, and the
+ * first of them begins a caption. */
+static json_t *config_blip(const struct checkpoint *c, struct error *err)
+{
+	struct shapes s = {.vision.activation = "gelu", .text.activation = "gelu"};
+	json_t *vision, *text;
+
+	if (measure_blip(c, &s, err) < 0)
+		return NULL;
+	s.vision.eps = 1e-6;
+	s.text.eps = 1e-12;
+	vision = tower_json(&s.vision);
+	text = tower_json(&s.text);
+	json_object_set_new(vision, "image_size", json_integer(s.image));
+	json_object_set_new(vision, "patch_size", json_integer(s.patch));
+	json_object_set_new(text, "vocab_size", json_integer(s.vocabulary));
+	json_object_set_new(text, "max_position_embeddings", json_integer(s.context));
+	json_object_set_new(text, "bos_token_id", json_integer(s.vocabulary - 2));
+	json_object_set_new(text, "num_beams", json_integer(3));
+	json_object_set_new(text, "max_length", json_integer(20));
+	json_object_set_new(text, "min_length", json_integer(5));
+	return json_pack("{s:s, s:o, s:o}", "model_type", "blip", "vision_config", vision, "text_config", text);
+}
+
+/* ---- whichever it is */
 
 /* For who gave a folder: that the config is missing is the first thing to know. */
 static json_t *refuse(const char *path, const struct error *why, struct error *err)
@@ -221,7 +277,9 @@ json_t *checkpoint_config(const char *path, const json_t *given, struct error *e
 
 	if (!c)
 		return refuse(path, &why, err);
-	if (checkpoint_naming(c) == CKPT_NAMED_PLAIN)
+	if (checkpoint_naming(c) == CKPT_NAMED_SALESFORCE)
+		config = config_blip(c, err);
+	else if (checkpoint_naming(c) == CKPT_NAMED_PLAIN)
 		fail(err, E_MODEL, "%s: no config.json beside it; a model directory in Hugging Face's layout is needed", checkpoint_path(c));
 	else if (measure(c, &shapes, err) == 0 && settle_activation(c, given, &shapes, err) == 0)
 		config = config_json(&shapes);
