@@ -5,7 +5,7 @@
  * when touched and can be evicted. Every size is checked against the file before it is used.
  *
  * The names are those of Hugging Face's models: a prefix that all share ("module.") is taken off, and OpenAI's and open_clip's names of CLIP's
- * tensors are replaced (q, k and v as views into in_proj; the two projections turned).
+ * tensors are replaced (q, k and v as views into in_proj; the two projections turned), as are Salesforce's of BLIP and fairseq's of OFA.
  *
  *	struct checkpoint *c = checkpoint_open(dir, &err);
  *	const struct checkpoint_tensor *t = checkpoint_find(c, "logit_scale");
@@ -59,11 +59,12 @@ const void *checkpoint_data(const struct checkpoint *c, const struct checkpoint_
  * touched, a copy is freed unless held by another. Who goes on using the data does not call it. */
 void checkpoint_forget(const struct checkpoint *c, const struct checkpoint_tensor *t);
 
-/* Where a CLIP in OpenAI's or open_clip's names came from, for who makes a config of its shapes. */
+/* Whose names were replaced, for who makes a config of the shapes. */
 enum checkpoint_naming {
-	CKPT_NAMED_PLAIN,   /* the names are as in the file */
-	CKPT_NAMED_OPENAI,  /* they were OpenAI's */
-	CKPT_NAMED_TRAINING /* OpenAI's too, inside a training checkpoint: open_clip writes these, whose networks differ in their activation */
+	CKPT_NAMED_PLAIN,     /* Hugging Face's, or fairseq's, which go with a config of Hugging Face's */
+	CKPT_NAMED_OPENAI,    /* they were OpenAI's, of a CLIP */
+	CKPT_NAMED_TRAINING,  /* OpenAI's too, inside a training checkpoint: open_clip writes these, whose networks differ in their activation */
+	CKPT_NAMED_SALESFORCE /* of a BLIP that writes captions */
 };
 enum checkpoint_naming checkpoint_naming(const struct checkpoint *c);
 

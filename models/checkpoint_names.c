@@ -1,7 +1,8 @@
 /* checkpoint_names.c - the names that the networks here ask for, whatever the file calls its tensors.
  *
  * OpenAI's CLIP (clip/model.py) and open_clip name their tensors alike; Hugging Face's conversion (convert_clip_original_pytorch_to_hf.py) says what
- * is what: rows 0..W-1 of in_proj are q, then k, then v; the two projections are used as x @ P there and as P x here, so they are turned.
+ * is what: rows 0..W-1 of in_proj are q, then k, then v; the two projections are used as x @ P there and as P x here, so they are turned. Names that
+ * differ one by one are in checkpoint_families.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,10 +237,24 @@ static int refuse_towers(const struct checkpoint *c, struct error *err)
 	return 0;
 }
 
+static int settle_blip(struct checkpoint *c, struct error *err)
+{
+	if (!has_name(c, "text_decoder."))
+		return fail(err, E_MODEL, "%s: a BLIP without text_decoder, made to compare and not to write captions; take model_*_caption*.pth",
+			    c->path);
+	families_blip(c);
+	c->naming = CKPT_NAMED_SALESFORCE;
+	return 0;
+}
+
 int names_settle(struct checkpoint *c, struct error *err)
 {
 	while (strip_prefix(c, "module.") || strip_prefix(c, "_orig_mod."))
 		c->wrapped = true;
+	if (has_name(c, "visual_encoder."))
+		return settle_blip(c, err);
+	if (has_name(c, "encoder.embed_images."))
+		families_ofa(c);
 	if (has_name(c, "vision_model.") || !has_name(c, "visual."))
 		return 0;
 	if (refuse_towers(c, err) < 0)

@@ -70,7 +70,11 @@ int legacy_read(struct checkpoint *c, int file, struct error *err);
 /* path: an index of several files. */
 int shards_read(struct checkpoint *c, const char *path, struct error *err);
 
-/* Takes off what all names begin with ("module."), and gives OpenAI's their Hugging Face names. E_MODEL for a CLIP that no network here is. */
+/* Takes off what all names begin with ("module."), and gives OpenAI's, Salesforce's and fairseq's their Hugging Face names. E_MODEL for what no network
+ * here is. */
 int names_settle(struct checkpoint *c, struct error *err);
+/* Of names_settle, for tensors that are of such a network: gives them their names. */
+void families_blip(struct checkpoint *c);
+void families_ofa(struct checkpoint *c);
 
 #endif
