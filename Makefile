@@ -235,6 +235,7 @@ $(FAKE_NVML): $(call obj,tests/support/fake_nvml.c)
 	$(Q)mkdir -p $(@D) && $(CC) -shared $(ALL_LDFLAGS) -Wl,-soname,libnvidia-ml.so.1 -o $@ $^
 $(SCREEN_TESTS): | $(FAKE_SO) $(FAKE_NVML)
 $(UNIT_TESTS) $(TORCH_TESTS) $(FUZZERS): | $(UNIGRAM_SO)
+$(BUILD)/tests/torch/test_layouts: | $(BUILD)/golden
 
 .SECONDARY:
 

@@ -1,5 +1,7 @@
-/* test_layouts.c - the bundled CLIP in every layout, opened by the table of models: all must give the very same vectors. Needs a Python with torch.
+/* test_layouts.c - weights in every layout that tools leave. The reference networks run through the golden runner in each; the bundled CLIP, in three
+ * precisions, is opened by the table of models and must give the very same vectors. Needs a Python with torch.
  */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -15,13 +17,18 @@
 
 #include <cmocka.h> /* last: it has a macro called fail */
 
-#define BUNDLED "models/picturebook/clip"
+#define BUNDLED  "models/picturebook/clip"
+#define FIXTURES "tests/golden/*/small*.json"
 
-enum { TEXTS = 3, WIDTH_MOST = 2048 };
+enum { TEXTS = 3, WIDTH_MOST = 2048, LAYOUTS = 12, KINDS = 8 };
 
 static const struct model_library *const lib = &vramble_models;
+/* The first KINDS are the formats and the ways to wrap them; the others hold the same objects of Python's in other classes. */
+static const char *const layouts[LAYOUTS] = {"safetensors", "shards",   "bins",  "zip",      "legacy",     "script",
+					     "training",    "envelope", "state", "oldstate", "parameters", "protocol4"};
 static char folder[] = "/tmp/test_layouts.XXXXXX";
 static float expected[TEXTS * WIDTH_MOST], got[TEXTS * WIDTH_MOST];
+static int fixture_cases; /* that pass with the weights as they are made */
 static bool made;
 
 static bool shell(char *command)
@@ -57,17 +64,46 @@ static size_t embed(const char *name, float *out)
 	return count;
 }
 
+/* Runs the golden runner of the same build; how many cases passed, -1 when any failed or was skipped. */
+static int golden(const char *arguments)
+{
+	char self[PATH_MAX] = "", *command, line[500], shown[500] = "";
+	int passed = -1, failed = -1, skipped = -1;
+	FILE *out;
+
+	assert_in_range(readlink("/proc/self/exe", self, sizeof self - 1), 1, sizeof self - 1);
+	for (int i = 0; i < 3; i++) /* tests/torch/test_layouts */
+		*strrchr(self, '/') = '\0';
+	command = xasprintf("OMP_NUM_THREADS=1 %s/golden --folders %s/%s", self, folder, arguments);
+	out = popen(command, "re");
+	while (out && fgets(line, sizeof line, out)) {
+		if (strstr(line, "FAIL"))
+			print_error("%s", line);
+		snprintf(shown, sizeof shown, "%s", line);
+	}
+	if (out && pclose(out) == 0)
+		sscanf(shown, "%d passed, %d failed, %d skipped", &passed, &failed, &skipped);
+	free(command);
+	return failed == 0 && skipped == 0 ? passed : -1;
+}
+
 static int setup(void **state)
 {
 	const char *pythons[] = {getenv("PYTHON"), "python3", "/usr/bin/python3"};
 	struct error err;
 
-	if (!mkdtemp(folder) || lib->start(1, &err) < 0)
+	if (!mkdtemp(folder) || lib->start(1, &err) < 0 || !shell(xasprintf("mkdir %s/fixtures", folder)))
 		return -1;
-	for (size_t i = 0; i < sizeof pythons / sizeof pythons[0] && !made; i++)
-		if (pythons[i] && shell(xasprintf("%s -c 'import torch, numpy' 2>/dev/null", pythons[i])))
-			made = shell(
-				xasprintf("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s " BUNDLED, pythons[i], folder));
+	for (size_t i = 0; i < sizeof pythons / sizeof pythons[0] && !made; i++) {
+		if (!pythons[i] || !shell(xasprintf("%s -c 'import torch, numpy' 2>/dev/null", pythons[i])))
+			continue;
+		fixture_cases = golden("fixtures " FIXTURES);
+		made = fixture_cases > 0 &&
+		       shell(xasprintf("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s %s/fixtures/* " BUNDLED " " BUNDLED
+				       ":float16 " BUNDLED ":bfloat16",
+				       pythons[i], folder, folder));
+		return made ? 0 : -1;
+	}
 	return 0;
 }
 
@@ -84,34 +120,84 @@ static void needs_python(void)
 	}
 }
 
-static void test_same_vectors(void **state)
+/* ---- the reference networks */
+
+static void test_fixtures(void **state)
 {
-	static const char *const layouts[] = {"safetensors", "shards", "bins",     "zip",        "state",    "legacy",
-					      "oldstate",    "script", "training", "parameters", "protocol4"};
-	size_t count;
+	struct buffer arguments = {0};
 
 	needs_python();
-	count = embed(BUNDLED, expected);
-	for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
-		char *path = xasprintf("%s/model-%s", folder, layouts[i]);
+	buffer_puts(&arguments, " --layouts ");
+	for (int i = 0; i < KINDS; i++)
+		buffer_printf(&arguments, "%s%s", i > 0 ? "," : "", layouts[i]);
+	buffer_puts(&arguments, " " FIXTURES);
+	assert_int_equal(golden(arguments.text), KINDS * fixture_cases);
+	buffer_free(&arguments);
+}
 
+/* As their authors' own code leaves some. */
+static void test_families(void **state)
+{
+	needs_python();
+	assert_in_range(golden(" --layouts openclip,openclipsafe,openclipcustom tests/golden/clip/small-openai.json"), 3, 1000);
+	assert_in_range(golden(" --layouts salesforce tests/golden/blip/small.json"), 1, 1000);
+	assert_in_range(golden(" --layouts fairseq tests/golden/ofa/small.json"), 1, 1000);
+}
+
+/* ---- a bundled network */
+
+static void check_set(const char *set)
+{
+	char *path = xasprintf("%s/%s-%s", folder, set, layouts[0]);
+	size_t count = embed(path, expected);
+
+	for (int i = 1; i < LAYOUTS; i++) {
+		free(path);
+		path = xasprintf("%s/%s-%s", folder, set, layouts[i]);
 		assert_int_equal(embed(path, got), count);
 		assert_memory_equal(got, expected, count * sizeof *got);
-		free(path);
 	}
+	free(path);
+}
+
+static void check_precision(const char *set, const char *precision)
+{
+	char *path = xasprintf("%s/%s-script", folder, set);
+	struct model_info info;
+	struct error err;
+
+	assert_int_equal(lib->inspect(path, &info, &err), 0);
+	assert_string_equal(info.precision, precision);
+	free(path);
+}
+
+static void test_same_vectors(void **state)
+{
+	needs_python();
+	check_set("clip");
+	assert_memory_equal(got, expected, embed(BUNDLED, got) * sizeof *got);
+}
+
+static void test_half(void **state)
+{
+	needs_python();
+	check_precision("clip-float16", "fp16");
+	check_set("clip-float16");
+	check_precision("clip-bfloat16", "bf16");
+	check_set("clip-bfloat16");
 }
 
 /* By one file, and by a name in a cache. */
 static void test_names(void **state)
 {
-	char *file = xasprintf("%s/model-script/weights.pt", folder);
+	char *file = xasprintf("%s/clip-script/weights.pt", folder);
 	size_t count;
 
 	needs_python();
 	count = embed(BUNDLED, expected);
 	assert_int_equal(embed(file, got), count);
 	assert_memory_equal(got, expected, count * sizeof *got);
-	assert_true(shell(xasprintf("mkdir -p %s/models--some--clip/snapshots && cp -r %s/model-zip %s/models--some--clip/snapshots/1234", folder,
+	assert_true(shell(xasprintf("mkdir -p %s/models--some--clip/snapshots && cp -r %s/clip-zip %s/models--some--clip/snapshots/1234", folder,
 				    folder, folder)));
 	setenv("HF_HUB_CACHE", folder, 1);
 	assert_int_equal(embed("some/clip", got), count);
@@ -122,7 +208,7 @@ static void test_names(void **state)
 /* A flipped bit of a weight: opening names the record. */
 static void test_damaged(void **state)
 {
-	char *file = xasprintf("%s/model-state/pytorch_model.bin", folder);
+	char *file = xasprintf("%s/clip-state/pytorch_model.bin", folder);
 	struct error err = {0};
 
 	needs_python();
@@ -136,9 +222,8 @@ static void test_damaged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_vectors),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_fixtures), cmocka_unit_test(test_families), cmocka_unit_test(test_same_vectors),
+		cmocka_unit_test(test_half),     cmocka_unit_test(test_names),    cmocka_unit_test(test_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

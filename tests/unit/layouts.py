@@ -1,11 +1,13 @@
-"""layouts.py FOLDER [MODEL]: the same weights in every layout that PyTorch's tools leave, each in a folder of its own under FOLDER.
+"""layouts.py FOLDER [MODEL[:DTYPE]...]: the same weights in every layout that PyTorch's tools leave, each in a folder of its own under FOLDER.
 
-Each folder is called SET-LAYOUT; SET-expected holds what a reader must find in all of the set, as safetensors. With MODEL, a folder of a model, the
-set is "model": its weights, and its other files beside them.
+Each folder is called SET-LAYOUT; SET-expected holds what a reader must find in all of the set, as safetensors. With MODELs, folders of models, each is a
+set by the folder's name: its weights, and its other files beside them; with a DTYPE ("float16") its floats in that, and the set is called NAME-DTYPE.
+Those in the names of OpenAI, or whose config says BLIP or OFA, also as open_clip, Salesforce and fairseq leave them.
 """
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -184,39 +186,118 @@ def module_of(w, scripts):
     return top
 
 
-def main(root, model=None):
-    def folder(name):
-        path = os.path.join(root, name)
+def tied(w):
+    """Equal tensors as one, as they are in a running model."""
+    kept = {}
+    return {name: kept.setdefault((tensor.dtype, tensor.shape, raw(tensor)), tensor) for name, tensor in w.items()}
+
+
+def fairseq(name):
+    """What the training code of OFA's authors calls a tensor."""
+    name = name.replace("cross_attn_mid_layer_norm", "cross_attn_ln").replace("ffn_layer_norm", "ffn_layernorm").replace("cross_attn_layer", "encoder_attn_layer")
+    name = name.replace("self_attn_mid_layer_norm", "attn_ln" if name.startswith("encoder.") else "self_attn_ln")
+    return name.replace(".cross_attn.", ".encoder_attn.")
+
+
+def salesforce(name):
+    """What Salesforce's code of BLIP calls a tensor."""
+    for ours, theirs in (
+        (r"^vision_model\.embeddings\.class_embedding", "visual_encoder.cls_token"),
+        (r"^vision_model\.embeddings\.position_embedding", "visual_encoder.pos_embed"),
+        (r"^vision_model\.embeddings\.patch_embedding", "visual_encoder.patch_embed.proj"),
+        (r"^vision_model\.post_layernorm", "visual_encoder.norm"),
+        (r"^vision_model\.encoder\.layers", "visual_encoder.blocks"),
+        (r"^(visual_encoder\.blocks\.\d+)\.layer_norm", r"\1.norm"),
+        (r"^(visual_encoder\.blocks\.\d+)\.self_attn\.qkv", r"\1.attn.qkv"),
+        (r"^(visual_encoder\.blocks\.\d+)\.self_attn\.projection", r"\1.attn.proj"),
+    ):
+        name = re.sub(ours, theirs, name)
+    return name
+
+
+class Writer:
+    def __init__(self, root, kind, w, model=None):
+        self.root, self.kind, self.w, self.model = root, kind, w, model
+
+    def folder(self, layout):
+        path = os.path.join(self.root, f"{self.kind}-{layout}")
         os.makedirs(path, exist_ok=True)
-        for file in os.listdir(model) if model else []:
+        for file in os.listdir(self.model) if self.model else []:
             if file != "model.safetensors":
-                shutil.copy(os.path.join(model, file), path)
+                shutil.copy(os.path.join(self.model, file), path)
         return path
 
-    def old(w, path):
-        torch.save(w, path, _use_new_zipfile_serialization=False)
+    def save(self, layout, file, what, **how):
+        torch.save(what, os.path.join(self.folder(layout), file), **how)
 
-    with open(os.path.join(root, "holder.py"), "w") as f:
-        f.write(SCRIPT)
-    sets = {"model": read_safetensors(os.path.join(model, "model.safetensors"))} if model else {"plain": weights(), "openai": openai()}
-    for kind, w in sets.items():
-        write_safetensors(os.path.join(folder(kind + "-expected"), "model.safetensors"), renamed(w) if kind == "openai" else w)
-        module = module_of(w, root)
+    def layouts(self):
+        w, old = self.w, {"_use_new_zipfile_serialization": False}
+        module = module_of(w, self.root)
         state = module.state_dict()
-        write_safetensors(os.path.join(folder(kind + "-safetensors"), "model.safetensors"), w)
-        write_shards(folder(kind + "-shards"), "model", "safetensors", lambda part, path: write_safetensors(path, part), w)
-        torch.save(w, os.path.join(folder(kind + "-zip"), "pytorch_model.bin"))
-        torch.save(state, os.path.join(folder(kind + "-state"), "pytorch_model.bin"))
-        old(w, os.path.join(folder(kind + "-legacy"), "pytorch_model.bin"))
-        old(state, os.path.join(folder(kind + "-oldstate"), "pytorch_model.bin"))
-        write_shards(folder(kind + "-bins"), "pytorch_model", "bin", torch.save, w)
-        torch.jit.save(torch.jit.script(module), os.path.join(folder(kind + "-script"), "weights.pt"))
-        torch.save(dict(module.named_parameters()) | dict(module.named_buffers()), os.path.join(folder(kind + "-parameters"), "weights.pth"))
+        write_safetensors(os.path.join(self.folder("safetensors"), "model.safetensors"), w)
+        write_shards(self.folder("shards"), "model", "safetensors", lambda part, path: write_safetensors(path, part), w)
+        write_shards(self.folder("bins"), "pytorch_model", "bin", torch.save, w)
+        self.save("zip", "pytorch_model.bin", w)
+        self.save("state", "pytorch_model.bin", state)
+        self.save("legacy", "pytorch_model.bin", w, **old)
+        self.save("oldstate", "pytorch_model.bin", state, **old)
+        torch.jit.save(torch.jit.script(module), os.path.join(self.folder("script"), "weights.pt"))
+        self.save("parameters", "weights.pth", dict(module.named_parameters()) | dict(module.named_buffers()))
         training = {"epoch": 3, "state_dict": {"module." + k: v for k, v in w.items()}, "rate": 1e-3, "args": None}
         training.update(shape=torch.Size([2, 3]), dtype=torch.float16, device=torch.device("cpu"), seen={1, 2}, options=argparse.Namespace(lr=1))
-        torch.save(training, os.path.join(folder(kind + "-training"), "epoch_3.pt"))
+        self.save("training", "epoch_3.pt", training)
+        self.save("envelope", "checkpoint.pth", {"model": w, "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.98)}]}, "scaler": None})
         parameters = {k: torch.nn.Parameter(v) if v.is_floating_point() else v for k, v in w.items()}
-        torch.save(parameters, os.path.join(folder(kind + "-protocol4"), "pytorch_model.bin"), pickle_protocol=4)
+        self.save("protocol4", "pytorch_model.bin", parameters, pickle_protocol=4)
+
+    def open_clip(self, config):
+        """open_clip's files, which have no config.json; the text tower with the names of both of its classes."""
+        text = {"context_length": config["context_length"], "vocab_size": config["vocab_size"], "width": config["transformer_width"]}
+        text.update(heads=config["transformer_heads"], layers=config["transformer_layers"])
+        vision = {"image_size": config["image_resolution"], "layers": config["vision_layers"], "width": config["vision_width"]}
+        vision["patch_size"] = config["vision_patch_size"]
+        told = {"model_cfg": {"embed_dim": config["embed_dim"], "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+        custom = {name if name == "logit_scale" or name.startswith("visual.") else "text." + name: tensor for name, tensor in self.w.items()}
+        for layout in ("openclip", "openclipsafe", "openclipcustom"):
+            folder = self.folder(layout)
+            os.remove(os.path.join(folder, "config.json"))
+            with open(os.path.join(folder, "open_clip_config.json"), "w") as f:
+                json.dump(told, f)
+            if layout == "openclipsafe":
+                write_safetensors(os.path.join(folder, "open_clip_model.safetensors"), self.w)
+            else:
+                torch.save(custom if layout == "openclipcustom" else self.w, os.path.join(folder, "open_clip_pytorch_model.bin"))
+
+    def families(self):
+        with open(os.path.join(self.model, "config.json")) as f:
+            config = json.load(f)
+        if "vision_patch_size" in config:
+            self.open_clip(config)
+        elif config["model_type"] == "blip":
+            named = {salesforce(name): tensor for name, tensor in self.w.items()}
+            named["text_decoder.bert.embeddings.position_ids"] = torch.arange(8).reshape(1, 8)
+            self.save("salesforce", "model_base_caption.pth", {"model": named})
+        elif config["model_type"] == "ofa":
+            named = {fairseq(name): tensor for name, tensor in self.w.items()} | {"decoder.version": torch.tensor([3.0])}
+            told = {"model": argparse.Namespace(arch="ofa_tiny", dropout=0.1), "common": {"fp16": True, "seed": 7}}
+            self.save("fairseq", "caption.pt", {"args": None, "cfg": told, "model": named, "optimizer_history": [{"num_updates": 3}], "extra_state": {}})
+
+
+def main(root, *models):
+    with open(os.path.join(root, "holder.py"), "w") as f:
+        f.write(SCRIPT)
+    for kind, w in {} if models else {"plain": weights(), "openai": openai()}.items():
+        writer = Writer(root, kind, w)
+        write_safetensors(os.path.join(writer.folder("expected"), "model.safetensors"), renamed(w) if kind == "openai" else w)
+        writer.layouts()
+    for model in models:
+        path, _, dtype = model.partition(":")
+        w = tied(read_safetensors(os.path.join(path, "model.safetensors")))
+        if dtype:
+            w = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in w.items()}
+        writer = Writer(root, os.path.basename(path) + ("-" + dtype if dtype else ""), w, path)
+        writer.layouts()
+        writer.families()
 
 
 main(*sys.argv[1:])
