@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "models/checkpoint.h"
 #include "models/json.h"
 
@@ -27,13 +27,6 @@ struct run {
 	double loss, reported, saved, started;
 	int64_t samples, reported_samples;
 };
-
-static double seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static const struct train_phase *phase_of(const struct run *r, int64_t step)
 {
@@ -171,7 +164,7 @@ static int step(struct run *r, const struct train_batch *batch, struct error *er
 
 static void report(struct run *r, bool last)
 {
-	double now = seconds();
+	double now = clock_now();
 	if (!last && now - r->reported < REPORT_SECONDS)
 		return;
 	double rate = (double)(r->samples - r->reported_samples) / (now - r->reported);
@@ -187,15 +180,15 @@ static int loop(struct run *r, struct error *err)
 	int status = 0;
 	struct train_loader *loader = train_loader_start(r->options->loaders, r->steps - r->first, draw, r);
 	struct train_batch *batch;
-	r->started = r->reported = r->saved = seconds();
+	r->started = r->reported = r->saved = clock_now();
 	r->reported_samples = r->samples;
 	while (status == 0 && (batch = train_loader_next(loader))) {
 		status = step(r, batch, err);
 		train_batch_free(batch);
 		report(r, false);
-		if (status == 0 && seconds() - r->saved > SAVE_SECONDS) {
+		if (status == 0 && clock_now() - r->saved > SAVE_SECONDS) {
 			status = save(r, err);
-			r->saved = seconds();
+			r->saved = clock_now();
 		}
 	}
 	train_loader_stop(loader);

@@ -111,10 +111,10 @@ static double time_alone(struct cancelling *c)
 
 	submit(c, 1);
 	await(c->engine, EV_RANKING, 1);
-	begin = bench_now();
+	begin = clock_now();
 	submit(c, 1);
 	await(c->engine, EV_RANKING, 1);
-	return bench_now() - begin;
+	return clock_now() - begin;
 }
 
 /* From the order to the moment when no lane computes any more. */
@@ -125,11 +125,11 @@ static double cancel_once(struct cancelling *c)
 
 	submit(c, PICTURES_AT_ONCE);
 	wait_a_while(c);
-	begin = bench_now();
+	begin = clock_now();
 	engine_cancel_all(c->engine);
 	while (is_busy(c->engine))
 		rest(0.0002);
-	begin = bench_now() - begin;
+	begin = clock_now() - begin;
 	drain(c->engine, seen);
 	return begin;
 }
@@ -140,10 +140,10 @@ static double destroy_once(struct cancelling *c)
 
 	submit(c, PICTURES_AT_ONCE);
 	wait_a_while(c);
-	begin = bench_now();
+	begin = clock_now();
 	engine_destroy(c->engine);
 	c->engine = NULL;
-	return bench_now() - begin;
+	return clock_now() - begin;
 }
 
 static void tell(const char *what, struct series *s)

@@ -185,16 +185,16 @@ static void measure(const struct captioner *c, const struct pixels *pixels, stru
 {
 	struct beam_result result[2];
 	struct ofa_memory memory;
-	double begin = bench_now(), encoded, decoded[2];
+	double begin = clock_now(), encoded, decoded[2];
 	tt_mark start;
 
 	encode(c, pixels, &memory);
-	encoded = bench_now() - begin;
+	encoded = clock_now() - begin;
 	start = tt_here(c->work);
 	for (int i = 0; i < 2; i++) {
-		begin = bench_now();
+		begin = clock_now();
 		result[i] = decode(c, &memory, i == 0);
-		decoded[i] = bench_now() - begin;
+		decoded[i] = clock_now() - begin;
 		tt_keep(c->work, start, NULL, 0);
 	}
 	if (!same_words(&result[0], &result[1]))

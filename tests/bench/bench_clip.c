@@ -63,12 +63,12 @@ static void await(struct engine *e, enum event_kind kind, int n)
 
 static double run_folder(struct engine *e, char **files, int n)
 {
-	double begin = bench_now();
+	double begin = clock_now();
 
 	for (int i = 0; i < n; i++)
 		engine_submit(e, (uint32_t)i, files[i], ENGINE_BACKGROUND, ENGINE_ANSWERS);
 	await(e, EV_RANKING, n);
-	return bench_now() - begin;
+	return clock_now() - begin;
 }
 
 static void bench_folder(const struct bench_arguments *args)
@@ -142,12 +142,12 @@ static double tower_flops(void)
 static double time_product(tt_pool *pool, tt_tensor *x, tt_tensor *w)
 {
 	tt_mark m = tt_here(pool);
-	double begin = bench_now();
+	double begin = clock_now();
 	float one;
 
 	/* reading one value back waits for the device */
 	tt_to_f32(pool, tt_slice(pool, tt_slice(pool, tt_linear(pool, x, w, NULL), 0, 0, 1), 1, 0, 1), &one, 1);
-	begin = bench_now() - begin;
+	begin = clock_now() - begin;
 	tt_keep(pool, m, NULL, 0);
 	return begin;
 }
@@ -164,11 +164,11 @@ static void measure_tower(struct model *model, const struct prepared *p, const s
 	struct error err;
 
 	for (int i = -2; i < tries; i++) { /* the first two warm up */
-		double begin = bench_now(), seconds;
+		double begin = clock_now(), seconds;
 
 		if (vramble_models.embed_images(model, p->list, p->n, vectors, NULL, &err) < 0)
 			bench_stop("%s", err.text);
-		seconds = bench_now() - begin;
+		seconds = clock_now() - begin;
 		if (i >= 0)
 			series_add(&towers, seconds);
 		for (int k = 0; k < 3; k++)

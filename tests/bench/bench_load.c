@@ -17,7 +17,7 @@ enum { BLOCK = 1 << 20, ROUNDS = 9 };
 static double read_once(const char *path, char *block)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	double begin = bench_now();
+	double begin = clock_now();
 	ssize_t n;
 
 	if (fd < 0)
@@ -25,7 +25,7 @@ static double read_once(const char *path, char *block)
 	while ((n = read(fd, block, BLOCK)) > 0)
 		;
 	close(fd);
-	return bench_now() - begin;
+	return clock_now() - begin;
 }
 
 static int64_t resident(void)
@@ -44,7 +44,7 @@ static double load_once(const char *dir, int64_t *held, int64_t *bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int64_t before = resident();
-	double begin = bench_now(), end;
+	double begin = clock_now(), end;
 	struct error err;
 	struct checkpoint *c = checkpoint_open(dir, &err);
 	volatile unsigned sum = 0;
@@ -61,7 +61,7 @@ static double load_once(const char *dir, int64_t *held, int64_t *bytes)
 			sum += data[at];
 	}
 	(void)sum;
-	end = bench_now();
+	end = clock_now();
 	*held = resident() - before;
 	*bytes = checkpoint_bytes(c);
 	checkpoint_close(c);

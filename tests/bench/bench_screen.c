@@ -60,11 +60,11 @@ static double first_frame_ms(const char *folder, int tries)
 	double median;
 
 	for (int i = 0; i < tries; i++) {
-		double begin = bench_now();
+		double begin = clock_now();
 		struct pty *p = start(no_models, folder);
 
 		pty_wait(p, is_painted, NULL, "the first frame");
-		series_add(&times, 1e3 * (bench_now() - begin));
+		series_add(&times, 1e3 * (clock_now() - begin));
 		stop(p);
 	}
 	median = series_quantile(&times, 0.5);
@@ -131,15 +131,15 @@ static double cpu_seconds(pid_t pid)
 /* Until the program used `least` (or, idle, at most `most`) cores for a second. */
 static void await_load(struct pty *p, double least, double most)
 {
-	double begin = bench_now(), used;
+	double begin = clock_now(), used;
 
 	do {
-		double at = bench_now();
+		double at = clock_now();
 
 		used = cpu_seconds(pty_pid(p));
 		pty_listen(p, 1000);
-		used = (cpu_seconds(pty_pid(p)) - used) / (bench_now() - at);
-		if (bench_now() - begin > 120)
+		used = (cpu_seconds(pty_pid(p)) - used) / (clock_now() - at);
+		if (clock_now() - begin > 120)
 			bench_stop("the program never used %.1f to %.1f cores", least, most);
 	} while (used < least || used > most);
 }
@@ -153,12 +153,12 @@ static bool title_says(struct pty *p, const void *text)
 static double press_ms(struct pty *p, const char *key, int expected, int total)
 {
 	char text[32];
-	double begin = bench_now();
+	double begin = clock_now();
 
 	snprintf(text, sizeof text, " %d/%d", expected, total);
 	pty_type(p, key);
 	pty_wait(p, title_says, text, text);
-	return 1e3 * (bench_now() - begin);
+	return 1e3 * (clock_now() - begin);
 }
 
 static void bench_keys(const struct bench_arguments *args)
@@ -172,7 +172,7 @@ static void bench_keys(const struct bench_arguments *args)
 	char **files = bench_files(args->pictures, &total);
 
 	await_load(p, 0.4 * runtime_cpus(), 1e9);
-	begin = bench_now();
+	begin = clock_now();
 	used = cpu_seconds(pty_pid(p));
 	for (int i = 0; i < KEYS; i++) {
 		step = at == total ? -1 : at == 1 ? 1 : step;
@@ -180,7 +180,7 @@ static void bench_keys(const struct bench_arguments *args)
 		series_add(&times, press_ms(p, step > 0 ? "j" : "k", at, total));
 		pty_listen(p, (int)scene_between(&chance, 20, 80));
 	}
-	used = (cpu_seconds(pty_pid(p)) - used) / (bench_now() - begin);
+	used = (cpu_seconds(pty_pid(p)) - used) / (clock_now() - begin);
 	bench_tell("key_p50_ms", series_quantile(&times, 0.5));
 	bench_tell("key_p99_ms", series_quantile(&times, 0.99));
 	bench_tell("key_max_ms", series_quantile(&times, 1));
@@ -201,14 +201,14 @@ static void bench_idle(const struct bench_arguments *args)
 	double begin, used;
 
 	await_load(p, 0, 0.02);
-	begin = bench_now();
+	begin = clock_now();
 	used = cpu_seconds(pty_pid(p));
 	for (int i = 0; i < IDLE_SECONDS * 10; i++) {
 		size_t n = pty_listen(p, 100);
 
 		most = n > most ? n : most;
 	}
-	bench_tell("idle_cpu_percent", 100 * (cpu_seconds(pty_pid(p)) - used) / (bench_now() - begin));
+	bench_tell("idle_cpu_percent", 100 * (cpu_seconds(pty_pid(p)) - used) / (clock_now() - begin));
 	bench_tell("idle_bytes_a_tick", (double)most);
 	stop(p);
 }

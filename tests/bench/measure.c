@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/config.h"
 #include "core/mem.h"
@@ -108,14 +107,6 @@ const char *bench_needs(const char *value, const char *flag)
 }
 
 /* ---- readings */
-
-double bench_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 int64_t bench_peak_bytes(void)
 {

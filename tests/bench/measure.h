@@ -1,4 +1,4 @@
-/* measure.h - what the benches share: their arguments, the clock, series of times, and how a value is told.
+/* measure.h - what the benches share: their arguments, series of times, and how a value is told.
  *
  * A bench prints "name value" lines; tests/bench/run makes rows of them, with limits, peers and targets. It ends with code 1 when it could not measure.
  * One thread.
@@ -6,7 +6,7 @@
  *	struct bench_arguments args;
  *	struct series times = {0};
  *	bench_arguments_read(argc, argv, &args);
- *	series_add(&times, bench_now() - begin);
+ *	series_add(&times, clock_now() - begin);
  *	bench_tell("first_frame_ms", 1e3 * series_quantile(&times, 0.5));
  */
 #ifndef TESTS_BENCH_MEASURE_H
@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "core/clock.h"
 #include "core/model.h"
 
 struct bench_arguments {
@@ -29,7 +30,6 @@ void bench_arguments_read(int argc, char **argv, struct bench_arguments *out);
 /* The value of a flag that this bench cannot do without; ends the program when it is NULL. */
 const char *bench_needs(const char *value, const char *flag);
 
-double bench_now(void);         /* seconds, monotonic */
 int64_t bench_peak_bytes(void); /* most memory this process ever had resident: VmHWM */
 void bench_tell(const char *name, double value);
 _Noreturn void bench_stop(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* says why and ends with code 1 */

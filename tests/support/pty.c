@@ -16,11 +16,11 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 #include <utmp.h>
 #include <vterm.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
@@ -170,14 +170,6 @@ pid_t pty_pid(const struct pty *p)
 
 /* ---------------------------------------------------------------- reading */
 
-int64_t pty_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * (int64_t)1000 + t.tv_nsec / 1000000;
-}
-
 /* Takes what the program wrote, waiting at most so many ms for the first of it. False when nothing came. */
 static bool take_output(struct pty *p, int ms)
 {
@@ -221,10 +213,10 @@ static void print_screen(struct pty *p)
 
 void pty_wait(struct pty *p, bool (*seen)(struct pty *p, const void *ctx), const void *ctx, const char *what)
 {
-	int64_t deadline = pty_now_ms() + PTY_SECONDS * 1000;
+	int64_t deadline = clock_now_ms() + PTY_SECONDS * 1000;
 
 	while (!seen(p, ctx)) {
-		if (pty_now_ms() > deadline) {
+		if (clock_now_ms() > deadline) {
 			print_screen(p);
 			fail_msg("waited %d s in vain for: %s", PTY_SECONDS, what);
 		}
@@ -234,11 +226,11 @@ void pty_wait(struct pty *p, bool (*seen)(struct pty *p, const void *ctx), const
 
 size_t pty_listen(struct pty *p, int ms)
 {
-	int64_t end = pty_now_ms() + ms;
+	int64_t end = clock_now_ms() + ms;
 	size_t before = p->output.length;
 
-	while (pty_now_ms() < end)
-		take_output(p, (int)(end - pty_now_ms() > 0 ? end - pty_now_ms() : 0));
+	while (clock_now_ms() < end)
+		take_output(p, (int)(end - clock_now_ms() > 0 ? end - clock_now_ms() : 0));
 	return p->output.length - before;
 }
 
@@ -401,12 +393,12 @@ static void check_terminal(struct pty *p)
 
 void pty_wait_stopped(struct pty *p)
 {
-	int64_t deadline = pty_now_ms() + PTY_SECONDS * 1000;
+	int64_t deadline = clock_now_ms() + PTY_SECONDS * 1000;
 	struct pollfd fd = {p->jobs, POLLIN, 0};
 	char letter;
 
 	while (poll(&fd, 1, 0) == 0) {
-		if (pty_now_ms() > deadline)
+		if (clock_now_ms() > deadline)
 			fail_msg("the program did not stop");
 		take_output(p, 20);
 	}
@@ -422,11 +414,11 @@ void pty_continue(struct pty *p)
 
 static int wait_exit(struct pty *p)
 {
-	int64_t deadline = pty_now_ms() + PTY_SECONDS * 1000;
+	int64_t deadline = clock_now_ms() + PTY_SECONDS * 1000;
 	int status = 0;
 
 	while (waitpid(p->pid, &status, WNOHANG) == 0) {
-		if (pty_now_ms() > deadline) {
+		if (clock_now_ms() > deadline) {
 			print_screen(p);
 			kill(p->program, SIGKILL);
 			fail_msg("the program did not end within %d s", PTY_SECONDS);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "tests/support/data.h"
 #include "tests/support/pty_private.h"
@@ -136,11 +137,11 @@ static bool take_pipe(int fd, struct buffer *b)
 static int finish_capture(pid_t pid, int out, int err, int interrupt, struct buffer *text)
 {
 	struct pollfd fds[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
-	int64_t deadline = pty_now_ms() + PTY_SECONDS * 1000;
+	int64_t deadline = clock_now_ms() + PTY_SECONDS * 1000;
 	int status;
 
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		if (pty_now_ms() > deadline) {
+		if (clock_now_ms() > deadline) {
 			kill(pid, SIGKILL);
 			fail_msg("the program did not end; it said: %s", text[1].text ? text[1].text : "nothing");
 		}
