@@ -43,6 +43,14 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return 0;
 }
 
+static int count(const struct model *m, struct nn_source *source, struct error *err)
+{
+	const struct bart_model *b = (const struct bart_model *)m;
+
+	bart_net_destroy(bart_net_create(&b->config, source));
+	return nn_finish(source, "BART", err);
+}
+
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct bart_model *b = bart_of(m);
@@ -70,11 +78,7 @@ static void forecast(const struct model *m, const struct forecast_request *reque
 {
 	const struct bart_model *b = (const struct bart_model *)m;
 	struct forecast_request r = *request;
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(m, request, &count);
 
-	bart_net_destroy(bart_net_create(&b->config, &source));
-	forecast_count_end(&source, out);
 	if (r.tokens <= 0 || r.tokens > b->judge.longest)
 		r.tokens = b->judge.longest;
 	forecast_bart(&b->config, &r, out);
@@ -85,6 +89,7 @@ const struct model_ops bart_ops = {
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bart_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.classify = nli_classify,

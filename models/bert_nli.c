@@ -37,6 +37,14 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return nli_configure(&b->judge, c->roberta ? NLI_BYTES : NLI_WORDPIECE, config, err);
 }
 
+static int count(const struct model *m, struct nn_source *source, struct error *err)
+{
+	const struct bert_model *b = (const struct bert_model *)m;
+
+	bert_net_destroy(bert_net_create(&b->config, source));
+	return nn_finish(source, b->config.roberta ? "RoBERTa" : "BERT", err);
+}
+
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct bert_model *b = bert_of(m);
@@ -64,11 +72,7 @@ static void forecast(const struct model *m, const struct forecast_request *reque
 {
 	const struct bert_model *b = (const struct bert_model *)m;
 	struct forecast_request r = *request;
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(m, request, &count);
 
-	bert_net_destroy(bert_net_create(&b->config, &source));
-	forecast_count_end(&source, out);
 	if (r.tokens <= 0 || r.tokens > b->judge.longest)
 		r.tokens = b->judge.longest;
 	forecast_bert(&b->config, &r, out);
@@ -79,6 +83,7 @@ const struct model_ops bert_ops = {
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bert_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.classify = nli_classify,
@@ -90,6 +95,7 @@ const struct model_ops roberta_ops = {
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bert_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.classify = nli_classify,

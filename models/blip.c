@@ -66,6 +66,14 @@ static int configure(struct model *base, const json_t *config, struct error *err
 	return 0;
 }
 
+static int count(const struct model *base, struct nn_source *source, struct error *err)
+{
+	const struct blip_model *m = (const struct blip_model *)base;
+
+	blip_net_destroy(blip_net_create(&m->config, source));
+	return nn_finish(source, "BLIP", err);
+}
+
 static int load(struct model *base, const struct model_control *control, struct error *err)
 {
 	struct blip_model *m = (struct blip_model *)base;
@@ -173,11 +181,7 @@ static void forecast(const struct model *base, const struct forecast_request *re
 	const struct blip_model *m = (const struct blip_model *)base;
 	const struct caption_options options = {.beams = request->beams, .max_length = request->tokens, .no_repeat_ngram = -1};
 	struct beam_options search = search_options(m, &options);
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(base, request, &count);
 
-	blip_net_destroy(blip_net_create(&m->config, &source));
-	forecast_count_end(&source, out);
 	forecast_blip(&m->config, request, search.beams, search.max_length, out);
 }
 
@@ -186,6 +190,7 @@ const struct model_ops blip_ops = {
 	.kind = MODEL_CAPTION,
 	.size = sizeof(struct blip_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.prepare = prepare,

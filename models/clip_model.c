@@ -52,6 +52,14 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return 0;
 }
 
+static int count(const struct model *m, struct nn_source *source, struct error *err)
+{
+	const struct clip_model *clip = (const struct clip_model *)m;
+
+	clip_net_destroy(clip_net_create(&clip->config, source));
+	return nn_finish(source, "CLIP", err);
+}
+
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct clip_model *clip = (struct clip_model *)m;
@@ -145,11 +153,7 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
 	const struct clip_model *clip = (const struct clip_model *)m;
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(m, request, &count);
 
-	clip_net_destroy(clip_net_create(&clip->config, &source));
-	forecast_count_end(&source, out);
 	forecast_clip(&clip->config, request, out);
 }
 
@@ -163,6 +167,7 @@ const struct model_ops clip_ops = {
 	.kind = MODEL_SCORES,
 	.size = sizeof(struct clip_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.prepare = prepare,

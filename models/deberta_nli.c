@@ -36,6 +36,14 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return nli_configure(&b->judge, NLI_UNIGRAM, config, err);
 }
 
+static int count(const struct model *m, struct nn_source *source, struct error *err)
+{
+	const struct deberta_model *b = (const struct deberta_model *)m;
+
+	deberta_net_destroy(deberta_net_create(&b->config, source));
+	return nn_finish(source, "DeBERTa", err);
+}
+
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct deberta_model *b = deberta_of(m);
@@ -63,11 +71,7 @@ static void forecast(const struct model *m, const struct forecast_request *reque
 {
 	const struct deberta_model *b = (const struct deberta_model *)m;
 	struct forecast_request r = *request;
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(m, request, &count);
 
-	deberta_net_destroy(deberta_net_create(&b->config, &source));
-	forecast_count_end(&source, out);
 	if (r.tokens <= 0 || r.tokens > b->judge.longest)
 		r.tokens = b->judge.longest;
 	forecast_deberta(&b->config, &r, out);
@@ -78,6 +82,7 @@ const struct model_ops deberta_ops = {
 	.kind = MODEL_NLI,
 	.size = sizeof(struct deberta_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.classify = nli_classify,

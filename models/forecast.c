@@ -1,21 +1,33 @@
 /* forecast.c - see forecast.h: weights, counted by the code that opens them. */
 #include "models/forecast.h"
 
-struct nn_source forecast_count_begin(const struct model *m, const struct forecast_request *request, struct nn_count *count)
+static int count(const struct model *m, const struct forecast_request *request, struct forecast *out, struct error *err)
 {
-	*count = (struct nn_count){.packing = tally_product(request->device, request->precision)};
-	return (struct nn_source){
+	struct nn_count counted = {.packing = tally_product(request->device, request->precision)};
+	struct nn_source source = {
 		.pool = tt_pool_create(TT_INFER),
 		.compute = tally_compute(request->precision),
 		.device = request->device,
 		.file = m->file,
-		.count = count,
+		.count = &counted,
 	};
+	int rc = m->ops->count(m, &source, err);
+
+	*out = (struct forecast){.weights = counted.held, .mapped = counted.mapped};
+	tt_pool_destroy(source.pool);
+	nn_source_free(&source);
+	return rc;
 }
 
-void forecast_count_end(struct nn_source *source, struct forecast *out)
+void forecast_weights(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
-	*out = (struct forecast){.weights = source->count->held, .mapped = source->count->mapped};
-	tt_pool_destroy(source->pool);
-	nn_source_free(source);
+	count(m, request, out, NULL);
+}
+
+int forecast_check(const struct model *m, struct error *err)
+{
+	const struct forecast_request request = {.device = DEVICE_CPU, .precision = PRECISION_FP32};
+	struct forecast ignored;
+
+	return count(m, &request, &ignored, err);
 }

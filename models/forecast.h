@@ -1,5 +1,6 @@
 /* forecast.h - inside models/: what a network holds while it runs, from its architecture alone. Each function walks its network as the forward pass does
- * (tally.h) and is to be changed together with it; tests/torch/test_forecast.c compares both. Weights are counted by the code that opens them (nn.h).
+ * (tally.h) and is to be changed together with it; tests/torch/test_forecast.c compares both. Weights are counted by the code that opens them (nn.h), as
+ * model_ops' count calls it.
  *
  * Pure; any thread. A request's precision is never AUTO; members that are 0 have been filled in by the model's own values before.
  */
@@ -16,10 +17,11 @@
 #include "models/siglip.h"
 #include "models/tally.h"
 
-/* A source that counts what load would hold for a request: open the net with it and throw it away, then forecast_count_end fills weights and mapped. count
- * must live until then. */
-struct nn_source forecast_count_begin(const struct model *m, const struct forecast_request *request, struct nn_count *count);
-void forecast_count_end(struct nn_source *source, struct forecast *out);
+/* Fills weights and mapped with what load would hold for a request, all else with 0. */
+void forecast_weights(const struct model *m, const struct forecast_request *request, struct forecast *out);
+/* Does the file have every tensor that the config asks for, in its shape? -1 with the error that load would end with. Reads no values; before it, nothing
+ * may be allocated or forecast by the config's sizes. */
+int forecast_check(const struct model *m, struct error *err);
 
 /* A layer of clip_tower_run: x [batch,rows,d] fp32, of which `reading` rows leave it; returns the block of what does. */
 int64_t forecast_tower_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, int64_t x);

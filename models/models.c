@@ -13,6 +13,7 @@
 #include "core/runtime.h"
 #include "models/checkpoint.h"
 #include "models/checkpoint_config.h"
+#include "models/forecast.h"
 #include "models/json.h"
 
 _Static_assert((int)TT_OWNERS == (int)MODEL_OWNERS && (int)TT_PEAKS == (int)PEAKS && TT_CPU == DEVICE_CPU, "core and the shim count alike");
@@ -137,7 +138,7 @@ static struct model *configure(const char *weights, const char *dir, struct erro
 		snprintf(m->info.architecture, sizeof m->info.architecture, "%s", ops->architecture);
 		name_of(weights, m->info.name, sizeof m->info.name);
 		describe_weights(file, &m->info);
-		if (ops->configure(m, config, err) < 0) {
+		if (ops->configure(m, config, err) < 0 || forecast_check(m, err) < 0) {
 			model_close(m);
 			m = NULL;
 		}
@@ -223,9 +224,8 @@ static void model_forecast(const struct model *m, const struct forecast_request 
 	r.precision = model_precision_for(r.device, r.precision);
 	r.image_size = image_size_for(&m->info, r.image_size);
 	r.batch = r.batch < 1 ? 1 : r.batch;
-	*out = (struct forecast){0};
-	if (m->ops->forecast)
-		m->ops->forecast(m, &r, out);
+	forecast_weights(m, &r, out);
+	m->ops->forecast(m, &r, out);
 }
 
 /* ---- calls: each begins with an empty work pool and leaves it so */

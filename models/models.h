@@ -30,6 +30,8 @@ struct model_ops {
 	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
 	 * m->file is open). No libtorch. On failure finish is called. */
 	int (*configure)(struct model *m, const json_t *config, struct error *err);
+	/* Opens the net with the source, which counts, and throws it away; -1 as nn_finish. No libtorch. */
+	int (*count)(const struct model *m, struct nn_source *source, struct error *err);
 	/* Builds the tensors in m->weights (empty) from m->file at m->precision on m->device. Called again, with another pool, when the model is placed anew:
 	 * builds a new net first and puts it in the old one's place only when all went well. The old one's tensors may be gone already. */
 	int (*load)(struct model *m, const struct model_control *control, struct error *err);
@@ -42,7 +44,7 @@ struct model_ops {
 	float (*logit_bias)(const struct model *m); /* of those with info.sigmoid */
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);
 	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
-	/* Any thread. request: precision is not AUTO. See forecast.h. */
+	/* Any thread. request: precision is not AUTO; out has the weights, which count counted. See forecast.h. */
 	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 

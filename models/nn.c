@@ -161,11 +161,9 @@ bool nn_count_packed(const struct nn_source *s, int64_t out, int64_t in)
 	return bytes > 0;
 }
 
-/* As read_tensor, whose result stays in the file where nothing changes. */
-static void count_tensor(struct nn_source *s, enum tt_dtype dtype, int64_t count, const char *name)
+/* As read_tensor, whose result stays in the file where nothing changes. t: the file's, or NULL. */
+static void count_tensor(struct nn_source *s, enum tt_dtype dtype, int64_t count, const struct checkpoint_tensor *t)
 {
-	const struct checkpoint_tensor *t = checkpoint_find(s->file, name);
-
 	if (t && s->device == TT_CPU && float_dtype(t->dtype) == (int)dtype)
 		s->count->mapped += t->bytes;
 	else
@@ -181,7 +179,7 @@ static tt_tensor *take(struct nn_source *s, enum nn_init init, enum tt_dtype dty
 		count *= shape[i];
 	s->values += count;
 	if (s->count)
-		count_tensor(s, dtype, count, name);
+		count_tensor(s, dtype, count, wanted(s, name, shape, ndim));
 	else
 		x = s->file ? read_tensor(s, dtype, shape, ndim, name) : make_tensor(s, init, shape, ndim, name, trained);
 	free(name);
@@ -283,6 +281,10 @@ struct nn_linear nn_linear_open_packed(struct nn_source *s, const char *prefix, 
 	struct nn_linear l;
 
 	if (s->count && nn_count_packed(s, out, in)) {
+		char *name = xasprintf("%s.weight", prefix);
+
+		wanted(s, name, TT_SHAPE(out, in));
+		free(name);
 		if (bias)
 			nn_weight(s, NN_ZEROS, TT_SHAPE(out), "%s.bias", prefix);
 		return (struct nn_linear){.out = out};

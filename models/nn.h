@@ -47,7 +47,7 @@ struct nn_source {
 	void *ctx;
 	int64_t done;           /* bytes read so far */
 	int64_t values;         /* elements handed out so far */
-	struct nn_count *count; /* not NULL: with a file, nothing is made and every tensor is NULL; only its bytes are added here */
+	struct nn_count *count; /* not NULL: with a file, nothing is made and every tensor is NULL; problems are noted, and bytes added here */
 };
 
 /* What weights would hold: in tensors, as the device's allocator hands it out, and mapped from the file. */

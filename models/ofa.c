@@ -204,6 +204,14 @@ static int configure(struct model *base, const json_t *config, struct error *err
 	return 0;
 }
 
+static int count(const struct model *base, struct nn_source *source, struct error *err)
+{
+	const struct ofa_model *m = (const struct ofa_model *)base;
+
+	ofa_net_destroy(ofa_net_create(&m->config, source));
+	return nn_finish(source, "OFA", err);
+}
+
 static int load(struct model *base, const struct model_control *control, struct error *err)
 {
 	struct ofa_model *m = (struct ofa_model *)base;
@@ -321,11 +329,7 @@ static void forecast(const struct model *base, const struct forecast_request *re
 	const struct caption_options options = {.beams = request->beams, .max_length = request->tokens, .no_repeat_ngram = -1};
 	struct beam_options search_as = search_options(m, &options);
 	struct forecast_captions captions = {m->preprocess.height, m->preprocess.width, m->n_prompt, search_as.beams, search_as.max_length};
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(base, request, &count);
 
-	ofa_net_destroy(ofa_net_create(&m->config, &source));
-	forecast_count_end(&source, out);
 	if (request->image_size > 0 && request->image_size != m->preprocess.width)
 		captions.height = captions.width = side_of(m, request->image_size);
 	forecast_ofa(&m->config, request, &captions, out);
@@ -336,6 +340,7 @@ const struct model_ops ofa_ops = {
 	.kind = MODEL_CAPTION,
 	.size = sizeof(struct ofa_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.prepare = prepare,

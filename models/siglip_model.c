@@ -81,6 +81,14 @@ static int read_scalars(struct siglip_model *s, const struct siglip_net *net, st
 	return vectors_scalar(siglip_logit_bias(net), "logit_bias", &s->logit_bias, err);
 }
 
+static int count(const struct model *m, struct nn_source *source, struct error *err)
+{
+	const struct siglip_model *s = (const struct siglip_model *)m;
+
+	siglip_net_destroy(siglip_net_create(&s->config, source));
+	return nn_finish(source, "SigLIP", err);
+}
+
 static int load(struct model *m, const struct model_control *control, struct error *err)
 {
 	struct siglip_model *s = siglip_of(m);
@@ -199,11 +207,7 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
 	const struct siglip_model *s = (const struct siglip_model *)m;
-	struct nn_count count;
-	struct nn_source source = forecast_count_begin(m, request, &count);
 
-	siglip_net_destroy(siglip_net_create(&s->config, &source));
-	forecast_count_end(&source, out);
 	forecast_siglip(&s->config, request, out);
 }
 
@@ -222,6 +226,7 @@ const struct model_ops siglip_ops = {
 	.kind = MODEL_SCORES,
 	.size = sizeof(struct siglip_model),
 	.configure = configure,
+	.count = count,
 	.load = load,
 	.finish = finish,
 	.prepare = prepare,
