@@ -29,14 +29,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char *command = xasprintf("rm -rf '%s'", folder);
-	int result = system(command);
-
-	free(command);
-	free(folder);
+	data_remove_dir(folder);
 	free(home);
 	free(blue);
-	return result;
+	return 0;
 }
 
 /* Puts a file into $XDG_CONFIG_HOME/vramble. */

@@ -1,7 +1,6 @@
 /* data.c - see data.h. */
 #include "tests/support/data.h"
 
-#include <dirent.h>
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,19 +89,57 @@ void data_put(const char *dir, const char *name, const void *bytes, size_t size)
 
 void data_remove_dir(char *dir)
 {
-	DIR *d = opendir(dir);
-	struct dirent *entry;
-
-	assert_non_null(d);
-	while ((entry = readdir(d))) {
-		char *path = xasprintf("%s/%s", dir, entry->d_name);
-
-		unlink(path);
-		free(path);
-	}
-	closedir(d);
-	rmdir(dir);
+	data_shell("rm -rf '%s'", dir);
 	free(dir);
+}
+
+static int run(const char *fmt, va_list ap)
+{
+	char *command = xvasprintf(fmt, ap);
+	int status = system(command);
+
+	free(command);
+	return status;
+}
+
+bool data_runs(const char *fmt, ...)
+{
+	va_list ap;
+	int status;
+
+	va_start(ap, fmt);
+	status = run(fmt, ap);
+	va_end(ap);
+	return status == 0;
+}
+
+void data_shell(const char *fmt, ...)
+{
+	va_list ap;
+	int status;
+
+	va_start(ap, fmt);
+	status = run(fmt, ap);
+	va_end(ap);
+	assert_int_equal(status, 0);
+}
+
+const char *data_python(void)
+{
+	const char *pythons[] = {getenv("PYTHON"), "python3", "/usr/bin/python3"};
+
+	for (size_t i = 0; i < sizeof pythons / sizeof pythons[0]; i++)
+		if (pythons[i] && data_runs("%s -c 'import torch, numpy' 2>/dev/null", pythons[i]))
+			return pythons[i];
+	return NULL;
+}
+
+void data_needs_python(bool made)
+{
+	if (!made) {
+		print_message("no Python with torch and numpy (python3-torch, python3-numpy; or set PYTHON): skipped\n");
+		skip();
+	}
 }
 
 uint32_t data_crc32(const void *bytes, size_t size)

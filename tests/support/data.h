@@ -18,10 +18,18 @@ char *data_vocabulary(const char *name);
 char *data_file(const void *bytes, size_t size);
 void data_remove(char *path);
 
-/* A new temporary folder; data_put writes a file into it; data_remove_dir deletes it with its files. */
+/* A new temporary folder; data_put writes a file into it; data_remove_dir deletes it with all that is in it. */
 char *data_dir(void);
 void data_put(const char *dir, const char *name, const void *bytes, size_t size);
 void data_remove_dir(char *dir);
+
+/* Runs a command, written as by printf, in the shell. data_shell fails the test unless it ends with 0. */
+bool data_runs(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void data_shell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* A Python with torch and numpy: $PYTHON, python3 or /usr/bin/python3. NULL: none. Tests of what it made skip, and say why, when it was not made. */
+const char *data_python(void);
+void data_needs_python(bool made);
 
 uint32_t data_crc32(const void *bytes, size_t size); /* as zlib's */
 uint64_t data_fnv1a64(const void *bytes, size_t size);

@@ -10,43 +10,26 @@
 
 #include "core/mem.h"
 #include "models/checkpoint.h"
+#include "tests/support/data.h"
 
 #include <cmocka.h> /* last: it has a macro called fail */
 
-static char folder[] = "/tmp/test_layouts.XXXXXX";
+static char *folder;
 static bool made;
-
-static bool shell(char *command)
-{
-	bool ok = system(command) == 0;
-
-	free(command);
-	return ok;
-}
 
 static int setup(void **state)
 {
-	const char *pythons[] = {getenv("PYTHON"), "python3", "/usr/bin/python3"};
+	const char *python = data_python();
 
-	if (!mkdtemp(folder))
-		return -1;
-	for (size_t i = 0; i < sizeof pythons / sizeof pythons[0] && !made; i++)
-		if (pythons[i] && shell(xasprintf("%s -c 'import torch, numpy' 2>/dev/null", pythons[i])))
-			made = shell(xasprintf("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s", pythons[i], folder));
+	folder = data_dir();
+	made = python && data_runs("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s", python, folder);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	return shell(xasprintf("rm -rf %s", folder)) ? 0 : -1;
-}
-
-static void needs_python(void)
-{
-	if (!made) {
-		print_message("no Python with torch and numpy (python3-torch, python3-numpy; or set PYTHON): skipped\n");
-		skip();
-	}
+	data_remove_dir(folder);
+	return 0;
 }
 
 static struct checkpoint *open_layout(const char *set, const char *layout)
@@ -108,14 +91,14 @@ enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
 
 static void test_plain(void **state)
 {
-	needs_python();
+	data_needs_python(made);
 	for (int i = 0; i < LAYOUTS; i++)
 		check_layout("plain", layouts[i]);
 }
 
 static void test_openai(void **state)
 {
-	needs_python();
+	data_needs_python(made);
 	for (int i = 0; i < LAYOUTS; i++)
 		check_layout("openai", layouts[i]);
 }
@@ -124,7 +107,7 @@ static void test_naming(void **state)
 {
 	struct checkpoint *c;
 
-	needs_python();
+	data_needs_python(made);
 	c = open_layout("plain", "zip");
 	assert_int_equal(checkpoint_naming(c), CKPT_NAMED_PLAIN);
 	checkpoint_close(c);

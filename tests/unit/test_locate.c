@@ -11,6 +11,7 @@
 
 #include "core/mem.h"
 #include "core/locate.h"
+#include "tests/support/data.h"
 
 #include <cmocka.h> /* last: it has a macro called fail */
 
@@ -28,18 +29,6 @@ static void clear_environment(void)
 	setenv("HOME", home, 1);
 }
 
-static void shell(const char *fmt, ...)
-{
-	va_list ap;
-	char *command;
-
-	va_start(ap, fmt);
-	command = xvasprintf(fmt, ap);
-	va_end(ap);
-	assert_int_equal(system(command), 0);
-	free(command);
-}
-
 static int setup(void **state)
 {
 	return mkdtemp(home) ? 0 : -1;
@@ -47,14 +36,14 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	shell("rm -rf %s", home);
+	data_shell("rm -rf %s", home);
 	return 0;
 }
 
 /* Each test begins with an empty home. */
 static int begin(void **state)
 {
-	shell("rm -rf %s/* %s/.cache", home, home);
+	data_shell("rm -rf %s/* %s/.cache", home, home);
 	clear_environment();
 	return 0;
 }
@@ -62,10 +51,11 @@ static int begin(void **state)
 /* A repository as huggingface_hub downloads it into hub, all below home. */
 static void put_repository(const char *hub, const char *folder)
 {
-	shell("cd %s && mkdir -p %s/%s && cd %s/%s && mkdir -p blobs refs snapshots/" COMMIT " && printf " COMMIT
-	      " > refs/main && cd blobs && printf '{}' > "
-	      "aa && printf weights > bb && cd ../snapshots/" COMMIT " && ln -s ../../blobs/aa config.json && ln -s ../../blobs/bb model.safetensors",
-	      home, hub, folder, hub, folder);
+	data_shell("cd %s && mkdir -p %s/%s && cd %s/%s && mkdir -p blobs refs snapshots/" COMMIT " && printf " COMMIT
+		   " > refs/main && cd blobs && printf '{}' > "
+		   "aa && printf weights > bb && cd ../snapshots/" COMMIT
+		   " && ln -s ../../blobs/aa config.json && ln -s ../../blobs/bb model.safetensors",
+		   home, hub, folder, hub, folder);
 }
 
 static void finds(const char *name, const char *below)
@@ -99,7 +89,7 @@ static void test_paths(void **state)
 {
 	char *here = xasprintf("%s/here", home), *file = xasprintf("%s/here/ViT.pt", home), *link = xasprintf("%s/here/link", home);
 
-	shell("mkdir %s && touch %s && ln -s there %s", here, file, link);
+	data_shell("mkdir %s && touch %s && ln -s there %s", here, file, link);
 	finds(here, "here");
 	finds(file, "here/ViT.pt");
 	refuses(link, E_IO, "here/link: a link to there, which is not there");
@@ -135,7 +125,7 @@ static void test_hugging_face(void **state)
 	setenv("HF_HUB_CACHE", "${HOME}/hub", 1);
 	finds("openai/clip-vit-base-patch32", snapshot);
 	clear_environment();
-	shell("mkdir -p %s/x/huggingface && mv %s/hub %s/x/huggingface/", home, home, home);
+	data_shell("mkdir -p %s/x/huggingface && mv %s/hub %s/x/huggingface/", home, home, home);
 	path = xasprintf("%s/x", home);
 	setenv("XDG_CACHE_HOME", path, 1);
 	finds("openai/clip-vit-base-patch32", "x/huggingface/hub/models--openai--clip-vit-base-patch32/snapshots/" COMMIT);
@@ -148,19 +138,19 @@ static void test_broken_repository(void **state)
 
 	put_repository(".cache/huggingface/hub", "models--a--b");
 	finds("a/b", snapshot);
-	shell("rm %s/%s/blobs/bb", home, repository);
+	data_shell("rm %s/%s/blobs/bb", home, repository);
 	refuses("a/b", E_MODEL, "model.safetensors: a link to ../../blobs/bb, which is not there");
-	shell("rm %s/%s/model.safetensors && ln -s ../../blobs/cc %s/%s/README.md", home, snapshot, home, snapshot);
+	data_shell("rm %s/%s/model.safetensors && ln -s ../../blobs/cc %s/%s/README.md", home, snapshot, home, snapshot);
 	finds("a/b", snapshot); /* a page about it is no part of the model */
-	shell("rm %s/%s/refs/main", home, repository);
+	data_shell("rm %s/%s/refs/main", home, repository);
 	finds("a/b", snapshot);
-	shell("mkdir %s/%s/snapshots/another", home, repository);
+	data_shell("mkdir %s/%s/snapshots/another", home, repository);
 	refuses("a/b", E_MODEL, "neither refs/main nor a single snapshot");
-	shell("echo another > %s/%s/refs/main", home, repository);
+	data_shell("echo another > %s/%s/refs/main", home, repository);
 	finds("a/b", ".cache/huggingface/hub/models--a--b/snapshots/another");
-	shell("echo elsewhere > %s/%s/refs/main", home, repository);
+	data_shell("echo elsewhere > %s/%s/refs/main", home, repository);
 	refuses("a/b", E_MODEL, "names version elsewhere, which is not there");
-	shell("echo ../../../evil > %s/%s/refs/main", home, repository);
+	data_shell("echo ../../../evil > %s/%s/refs/main", home, repository);
 	refuses("a/b", E_MODEL, "neither refs/main");
 }
 
@@ -169,7 +159,7 @@ static void test_revisions(void **state)
 	static const char repository[] = ".cache/huggingface/hub/models--a--b", snapshot[] = ".cache/huggingface/hub/models--a--b/snapshots/" COMMIT;
 
 	put_repository(".cache/huggingface/hub", "models--a--b");
-	shell("cd %s/%s && mkdir snapshots/old && printf old > refs/v1", home, repository);
+	data_shell("cd %s/%s && mkdir snapshots/old && printf old > refs/v1", home, repository);
 	finds("a/b", snapshot);
 	finds("a/b@main", snapshot);
 	finds("a/b@" COMMIT, snapshot);
@@ -184,22 +174,22 @@ static void test_modelscope(void **state)
 	static const char name[] = "damo/ofa_image-caption_coco_distilled_en";
 	char *path = xasprintf("%s/scope", home);
 
-	shell("mkdir -p %s/.cache/modelscope/hub/%s %s/.cache/modelscope/hub/models/iic/v1___5", home, name, home);
+	data_shell("mkdir -p %s/.cache/modelscope/hub/%s %s/.cache/modelscope/hub/models/iic/v1___5", home, name, home);
 	finds(name, ".cache/modelscope/hub/damo/ofa_image-caption_coco_distilled_en");
 	finds("iic/v1.5", ".cache/modelscope/hub/models/iic/v1___5");
 	refuses("ofa_image-caption_coco_distilled_en", E_MODEL, "in a cache");
 	setenv("MODELSCOPE_CACHE", path, 1);
 	refuses(name, E_MODEL, "scope/[models/]damo/ofa_image-caption");
-	shell("mkdir -p %s/hub/%s", path, name);
+	data_shell("mkdir -p %s/hub/%s", path, name);
 	finds(name, "scope/hub/damo/ofa_image-caption_coco_distilled_en");
-	shell("mkdir -p %s/models/%s", path, name);
+	data_shell("mkdir -p %s/models/%s", path, name);
 	finds(name, "scope/models/damo/ofa_image-caption_coco_distilled_en");
 	free(path);
 }
 
 static void test_openai(void **state)
 {
-	shell("mkdir -p %s/.cache/clip && touch %s/.cache/clip/ViT-B-32.pt", home, home);
+	data_shell("mkdir -p %s/.cache/clip && touch %s/.cache/clip/ViT-B-32.pt", home, home);
 	finds("ViT-B/32", ".cache/clip/ViT-B-32.pt");
 	finds("ViT-B-32", ".cache/clip/ViT-B-32.pt");
 	refuses("RN50", E_MODEL, ".cache/clip/RN50.pt");
@@ -225,11 +215,12 @@ static void test_list(void **state)
 	put_repository(".cache/huggingface/hub", "models--openai--clip-vit-base-patch32");
 	put_repository(".cache/huggingface/hub", "models--a--broken");
 	put_repository(".cache/huggingface/hub", "datasets--a--data");
-	shell("cd %s/.cache && rm huggingface/hub/models--a--broken/blobs/bb && mkdir -p modelscope/hub/models/iic/v1___5 modelscope/hub/damo/ofa "
-	      "clip && "
-	      "ln -s v1___5 modelscope/hub/models/iic/v1.5 && echo 1234 > modelscope/hub/models/iic/v1___5/config.json && echo 12 > "
-	      "modelscope/hub/damo/ofa/configuration.json && echo 123456 > clip/ViT-B-32.pt",
-	      home);
+	data_shell(
+		"cd %s/.cache && rm huggingface/hub/models--a--broken/blobs/bb && mkdir -p modelscope/hub/models/iic/v1___5 modelscope/hub/damo/ofa "
+		"clip && "
+		"ln -s v1___5 modelscope/hub/models/iic/v1.5 && echo 1234 > modelscope/hub/models/iic/v1___5/config.json && echo 12 > "
+		"modelscope/hub/damo/ofa/configuration.json && echo 123456 > clip/ViT-B-32.pt",
+		home);
 	assert_int_equal(locate_list(&list), 5);
 	assert_string_equal(list[0].name, "ViT-B-32");
 	assert_string_equal(list[0].source, "OpenAI");

@@ -45,13 +45,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	char *command = xasprintf("rm -rf '%s'", dir);
-	int result = system(command);
-
 	config_free(&c);
-	free(command);
-	free(dir);
-	return result;
+	data_remove_dir(dir);
+	return 0;
 }
 
 static void is_value(const struct config *config, const char *key, const char *value)
