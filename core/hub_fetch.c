@@ -80,6 +80,8 @@ static int refuse(const struct hub *h, const struct hub_file *file, const struct
 
 	if (err->code == E_CANCELLED)
 		return -1;
+	if (t->write_error)
+		return hub_fail_write(h, file, t->have, t->write_error, err);
 	if (strcmp(code, "RepoNotFound") == 0)
 		return refuse_name(h, err);
 	if (t->status == 403 || strcmp(code, "GatedRepo") == 0)

@@ -118,9 +118,10 @@ static int write_all(struct hub_http *http, const char *data, size_t size)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return fail(http->err, E_IO, errno == ENOSPC || errno == EDQUOT ? "the disk is full: make room, and pull again" : "%s",
-				    strerror(errno));
+		if (n < 0) {
+			t->write_error = errno;
+			return fail(http->err, E_IO, "%s", strerror(errno));
+		}
 		data += n;
 		size -= (size_t)n;
 		t->have += n;

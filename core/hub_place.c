@@ -37,9 +37,40 @@ void hub_place_free(struct hub_place *place)
 	free(place->lock);
 }
 
+static const char *cache_variable(const struct hub *h)
+{
+	return h->pull->source == HUB_MODELSCOPE ? "MODELSCOPE_CACHE" : "HF_HUB_CACHE";
+}
+
+/* Bytes that root's file system gives us; -1: it does not tell. */
+static int64_t room_in(const char *root)
+{
+	struct statvfs fs;
+	int64_t bytes;
+
+	if (statvfs(root, &fs) < 0 || fs.f_frsize == 0 || __builtin_mul_overflow(fs.f_bavail, fs.f_frsize, &bytes))
+		return -1;
+	return bytes;
+}
+
+int hub_fail_write(const struct hub *h, const struct hub_file *file, int64_t have, int number, struct error *err)
+{
+	int64_t left = h->progress.total - h->progress.done + file->counted - have, room = room_in(h->root);
+	const char *why = number == EFBIG                        ? "no file may be so large here (ulimit -f, or the file system)"
+			  : number == ENOSPC || number == EDQUOT ? "the disk is full"
+								 : strerror(number);
+
+	if (left < file->size - have) /* before all is planned */
+		left = file->size - have;
+	return fail(err, E_IO,
+		    "%s: %s cannot be written: %s; %.1f MB are still to come, and %s has %.1f MB free: make room and pull again, which goes on where "
+		    "this ended, or name a folder elsewhere in %s",
+		    h->name, file->path, why, (double)left / 1e6, h->root, (double)(room < 0 ? 0 : room) / 1e6, cache_variable(h));
+}
+
 int hub_fail_path(const struct hub *h, const char *path, struct error *err)
 {
-	const char *variable = h->pull->source == HUB_MODELSCOPE ? "MODELSCOPE_CACHE" : "HF_HUB_CACHE";
+	const char *variable = cache_variable(h);
 
 	if (errno == ENOSPC || errno == EDQUOT)
 		return fail(err, E_IO, "%s: the disk is full: make room and pull again, or name a folder elsewhere in %s", path, variable);
@@ -90,13 +121,12 @@ int hub_lock(struct hub *h, const struct hub_file *file, const char *lock, struc
 
 int hub_check_room(const struct hub *h, int64_t bytes, struct error *err)
 {
-	struct statvfs fs;
+	int64_t room = room_in(h->root);
 
-	if (statvfs(h->root, &fs) < 0 || fs.f_frsize == 0 || (uint64_t)bytes / fs.f_frsize < fs.f_bavail)
+	if (room < 0 || bytes < room)
 		return 0;
 	return fail(err, E_IO, "%s: %.1f GB are to be fetched, and %s has %.1f GB free: make room, or name a folder elsewhere in %s", h->name,
-		    (double)bytes / 1e9, h->root, (double)fs.f_bavail * (double)fs.f_frsize / 1e9,
-		    h->pull->source == HUB_MODELSCOPE ? "MODELSCOPE_CACHE" : "HF_HUB_CACHE");
+		    (double)bytes / 1e9, h->root, (double)room / 1e9, cache_variable(h));
 }
 
 /* ---- Hugging Face's links and references */

@@ -61,6 +61,7 @@ struct hub_transfer {
 
 	long status;         /* the last answer's; 0: none came */
 	bool unreachable;    /* no connection was made */
+	int write_error;     /* errno of what was not written to fd; 0: none */
 	bool from_start;     /* the answer does not continue the file: what it has is of no use */
 	int64_t wait_s;      /* the server's wish before a retry; 0: none */
 	char error_code[40]; /* X-Error-Code, "" without */
@@ -103,6 +104,8 @@ struct hub_place {
 void hub_place(const struct hub *h, const struct hub_file *file, struct hub_place *out); /* hub_place_free */
 void hub_place_free(struct hub_place *place);
 int hub_make_parents(const struct hub *h, const char *path, struct error *err); /* for all whom the umask lets */
+/* E_IO about file, of which have bytes are in its place and more could not be written: in the words of errno number, with what is missing and the fix. */
+int hub_fail_write(const struct hub *h, const struct hub_file *file, int64_t have, int number, struct error *err);
 /* E_IO about path in the words of errno, with the fix. */
 int hub_fail_path(const struct hub *h, const char *path, struct error *err);
 int hub_lock(struct hub *h, const struct hub_file *file, const char *lock, struct error *err); /* a descriptor, which holds it; or -1 */
