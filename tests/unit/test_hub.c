@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -416,6 +420,63 @@ static void test_disks(void **state)
 	free(cache);
 }
 
+/* A disk that is full after so many bytes more of any file; -1: it never is. This write takes the place of libc's. */
+static _Atomic int64_t room = -1;
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+	struct stat st;
+
+	if (room >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (room == 0) {
+			errno = ENOSPC;
+			return -1;
+		}
+		size = size < (size_t)room ? size : (size_t)room;
+		room -= (int64_t)size;
+	}
+	return syscall(SYS_write, fd, data, size);
+}
+
+/* What had arrived is still there, and the next pull asks for the rest only. */
+static void goes_on_from(int64_t bytes)
+{
+	char *partial = xasprintf("%s/" REPOSITORY "/blobs/%s.incomplete", home, hub.files[2].sum);
+	struct stat st;
+
+	assert_int_equal(stat(partial, &st), 0);
+	assert_int_equal(st.st_size, bytes);
+	assert_false(has(SNAPSHOT));
+	hub.ranges = 0;
+	pulls_as(HTTP_HUB_NAME, NULL);
+	assert_int_equal(hub.ranges, 1);
+	holds_the_model();
+	free(partial);
+}
+
+static void test_full_disk(void **state)
+{
+	room = 22 + 123456; /* config.json, and a part of the weights */
+	refuses_as(HTTP_HUB_NAME, E_IO, "model.safetensors cannot be written: the disk is full; 0.2 MB are still to come, and ");
+	assert_int_equal(room, 0);
+	room = -1;
+	goes_on_from(123456);
+}
+
+static void test_limited_files(void **state)
+{
+	struct rlimit before, less;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	less = (struct rlimit){200000, before.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+	refuses_as(HTTP_HUB_NAME, E_IO, "model.safetensors cannot be written: no file may be so large here (ulimit -f, or the file system); 0.1 MB");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	goes_on_from(200000);
+}
+
 /* ---------------------------------------------------------------- lists */
 
 static void test_hostile_names(void **state)
@@ -636,6 +697,8 @@ int main(void)
 		TEST(test_retries),
 		TEST(test_no_network),
 		TEST(test_disks),
+		TEST(test_full_disk),
+		TEST(test_limited_files),
 		TEST(test_hostile_names),
 		TEST(test_other_answers),
 		TEST(test_names),
