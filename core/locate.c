@@ -286,7 +286,7 @@ static char *find_commit(const char *repository, const char *revision, struct er
 	return commit;
 }
 
-static int open_repository(const char *repository, const char *revision, char **path, struct error *err)
+static int open_repository(const char *repository, const char *revision, bool whole, char **path, struct error *err)
 {
 	char *commit = find_commit(repository, revision, err);
 	int rc = -1;
@@ -296,7 +296,7 @@ static int open_repository(const char *repository, const char *revision, char **
 		fail(err, E_MODEL, "%s: refs/%s names version %s, which is not there: a download that was interrupted; download the model again",
 		     repository, revision ? revision : "main", commit);
 	else if (commit)
-		rc = check_links(*path, err);
+		rc = whole ? check_links(*path, err) : 0;
 	free(commit);
 	if (rc < 0) {
 		free(*path);
@@ -307,7 +307,7 @@ static int open_repository(const char *repository, const char *revision, char **
 
 /* ---- looking a name up: 1 found, 0 not there, -1 there but broken */
 
-static int look_in_hugging_face(const char *name, const char *revision, char **path, struct buffer *looked, struct error *err)
+static int look_in_hugging_face(const char *name, const char *revision, bool whole, char **path, struct buffer *looked, struct error *err)
 {
 	char *roots[ROOTS], *folder = locate_hugging_face_folder(name);
 	int rc = 0;
@@ -317,7 +317,7 @@ static int look_in_hugging_face(const char *name, const char *revision, char **p
 		char *repository = xasprintf("%s/%s", roots[i], folder);
 
 		if (is_folder(repository))
-			rc = open_repository(repository, revision, path, err) < 0 ? -1 : 1;
+			rc = open_repository(repository, revision, whole, path, err) < 0 ? -1 : 1;
 		buffer_printf(looked, "%s%s", looked->length ? ", " : "", repository);
 		free(repository);
 	}
@@ -370,10 +370,10 @@ static int look_in_openai(const char *name, char **path, struct buffer *looked)
 }
 
 /* A name that is no path: the text says why it was not found. */
-static int look_in_caches(const char *name, const char *revision, char **path, struct error *err)
+static int look_in_caches(const char *name, const char *revision, bool whole, char **path, struct error *err)
 {
 	struct buffer looked = {0};
-	int rc = look_in_hugging_face(name, revision, path, &looked, err);
+	int rc = look_in_hugging_face(name, revision, whole, path, &looked, err);
 
 	if (rc == 0 && !revision)
 		rc = look_in_modelscope(name, path, &looked);
@@ -386,7 +386,8 @@ static int look_in_caches(const char *name, const char *revision, char **path, s
 	return rc > 0 ? 0 : -1;
 }
 
-int locate_model(const char *name, char **path, struct error *err)
+/* whole: a snapshot in which links lead nowhere is refused. */
+static int locate(const char *name, bool whole, char **path, struct error *err)
 {
 	struct stat st;
 	char target[PATH_MAX], *plain;
@@ -406,9 +407,19 @@ int locate_model(const char *name, char **path, struct error *err)
 	}
 	if (!locate_split(name, &plain, &revision))
 		return fail(err, E_IO, "%s: %s", name, strerror(why));
-	rc = look_in_caches(plain, revision, path, err);
+	rc = look_in_caches(plain, revision, whole, path, err);
 	free(plain);
 	return rc;
+}
+
+int locate_model(const char *name, char **path, struct error *err)
+{
+	return locate(name, true, path, err);
+}
+
+int locate_parts(const char *name, char **path, struct error *err)
+{
+	return locate(name, false, path, err);
 }
 
 char *locate_folder(const char *path)
@@ -459,7 +470,7 @@ static void add_found(struct listing *l, char *name, const char *source)
 		free(name);
 		return;
 	}
-	if (look_in_caches(name, NULL, &found.path, &err) < 0)
+	if (look_in_caches(name, NULL, true, &found.path, &err) < 0)
 		found.problem = xstrdup(err.text);
 	else
 		found.bytes = locate_bytes(found.path);

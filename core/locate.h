@@ -24,6 +24,8 @@
 /* *path: the folder or file, malloc'd. Something on disk under that very name wins. E_IO: a path that is not there; E_MODEL: in no cache (the text
  * lists where was looked), or in one with files missing: a download that was cut short. */
 int locate_model(const char *name, char **path, struct error *err);
+/* The same, but a folder in the cache is given also when files are missing in it: for who tells of each file. */
+int locate_parts(const char *name, char **path, struct error *err);
 
 /* Where other tools put what they fetch, the first place of those above; malloc'd. NULL: the environment names none, not even a HOME. */
 char *locate_hugging_face(void);

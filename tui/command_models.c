@@ -86,6 +86,7 @@ static int check_headers(const struct verifying *v, const struct model_library *
 	return 0;
 }
 
+/* A name that leads to no model is no failed check; one of a file that cannot be read is. */
 static int verify(struct invocation *in, const struct model_library *library, const char *name, int stop_fd)
 {
 	struct verifying v = {in, name};
@@ -94,9 +95,9 @@ static int verify(struct invocation *in, const struct model_library *library, co
 	char *path;
 	int wrong = 0;
 
-	if (locate_model(name, &path, &err) < 0) {
+	if (locate_parts(name, &path, &err) < 0) {
 		complain("%s", err.text);
-		return exit_code_for_model(&err);
+		return lstat(name, &st) == 0 ? EXIT_SOME_FAILED : exit_code_for_model(&err);
 	}
 	if (!in->json)
 		printf("%s\n", path);
