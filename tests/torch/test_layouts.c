@@ -14,6 +14,7 @@
 
 #include "core/mem.h"
 #include "models/models.h"
+#include "tests/support/data.h"
 
 #include <cmocka.h> /* last: it has a macro called fail */
 
@@ -26,18 +27,10 @@ static const struct model_library *const lib = &vramble_models;
 /* The first KINDS are the formats and the ways to wrap them; the others hold the same objects of Python's in other classes. */
 static const char *const layouts[LAYOUTS] = {"safetensors", "shards",   "bins",  "zip",      "legacy",     "script",
 					     "training",    "envelope", "state", "oldstate", "parameters", "protocol4"};
-static char folder[] = "/tmp/test_layouts.XXXXXX";
+static char *folder;
 static float expected[TEXTS * WIDTH_MOST], got[TEXTS * WIDTH_MOST];
 static int fixture_cases; /* that pass with the weights as they are made */
 static bool made;
-
-static bool shell(char *command)
-{
-	bool ok = system(command) == 0;
-
-	free(command);
-	return ok;
-}
 
 static struct model *opens(const char *name)
 {
@@ -89,35 +82,25 @@ static int golden(const char *arguments)
 
 static int setup(void **state)
 {
-	const char *pythons[] = {getenv("PYTHON"), "python3", "/usr/bin/python3"};
+	const char *python = data_python();
 	struct error err;
 
-	if (!mkdtemp(folder) || lib->start(1, &err) < 0 || !shell(xasprintf("mkdir %s/fixtures", folder)))
+	folder = data_dir();
+	if (lib->start(1, &err) < 0 || !data_runs("mkdir %s/fixtures", folder))
 		return -1;
-	for (size_t i = 0; i < sizeof pythons / sizeof pythons[0] && !made; i++) {
-		if (!pythons[i] || !shell(xasprintf("%s -c 'import torch, numpy' 2>/dev/null", pythons[i])))
-			continue;
-		fixture_cases = golden("fixtures " FIXTURES);
-		made = fixture_cases > 0 &&
-		       shell(xasprintf("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s %s/fixtures/* " BUNDLED " " BUNDLED
-				       ":float16 " BUNDLED ":bfloat16",
-				       pythons[i], folder, folder));
-		return made ? 0 : -1;
-	}
-	return 0;
+	if (!python)
+		return 0;
+	fixture_cases = golden("fixtures " FIXTURES);
+	made = fixture_cases > 0 && data_runs("OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 %s tests/unit/layouts.py %s %s/fixtures/* " BUNDLED
+					      " " BUNDLED ":float16 " BUNDLED ":bfloat16",
+					      python, folder, folder);
+	return made ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
-	return shell(xasprintf("rm -rf %s", folder)) ? 0 : -1;
-}
-
-static void needs_python(void)
-{
-	if (!made) {
-		print_message("no Python with torch and numpy (python3-torch, python3-numpy; or set PYTHON): skipped\n");
-		skip();
-	}
+	data_remove_dir(folder);
+	return 0;
 }
 
 /* ---- the reference networks */
@@ -126,7 +109,7 @@ static void test_fixtures(void **state)
 {
 	struct buffer arguments = {0};
 
-	needs_python();
+	data_needs_python(made);
 	buffer_puts(&arguments, " --layouts ");
 	for (int i = 0; i < KINDS; i++)
 		buffer_printf(&arguments, "%s%s", i > 0 ? "," : "", layouts[i]);
@@ -138,7 +121,7 @@ static void test_fixtures(void **state)
 /* As their authors' own code leaves some. */
 static void test_families(void **state)
 {
-	needs_python();
+	data_needs_python(made);
 	assert_in_range(golden(" --layouts openclip,openclipsafe,openclipcustom tests/golden/clip/small-openai.json"), 3, 1000);
 	assert_in_range(golden(" --layouts salesforce tests/golden/blip/small.json"), 1, 1000);
 	assert_in_range(golden(" --layouts fairseq tests/golden/ofa/small.json"), 1, 1000);
@@ -173,14 +156,14 @@ static void check_precision(const char *set, const char *precision)
 
 static void test_same_vectors(void **state)
 {
-	needs_python();
+	data_needs_python(made);
 	check_set("clip");
 	assert_memory_equal(got, expected, embed(BUNDLED, got) * sizeof *got);
 }
 
 static void test_half(void **state)
 {
-	needs_python();
+	data_needs_python(made);
 	check_precision("clip-float16", "fp16");
 	check_set("clip-float16");
 	check_precision("clip-bfloat16", "bf16");
@@ -193,12 +176,11 @@ static void test_names(void **state)
 	char *file = xasprintf("%s/clip-script/weights.pt", folder);
 	size_t count;
 
-	needs_python();
+	data_needs_python(made);
 	count = embed(BUNDLED, expected);
 	assert_int_equal(embed(file, got), count);
 	assert_memory_equal(got, expected, count * sizeof *got);
-	assert_true(shell(xasprintf("mkdir -p %s/models--some--clip/snapshots && cp -r %s/clip-zip %s/models--some--clip/snapshots/1234", folder,
-				    folder, folder)));
+	data_shell("mkdir -p %s/models--some--clip/snapshots && cp -r %s/clip-zip %s/models--some--clip/snapshots/1234", folder, folder, folder);
 	setenv("HF_HUB_CACHE", folder, 1);
 	assert_int_equal(embed("some/clip", got), count);
 	assert_memory_equal(got, expected, count * sizeof *got);
@@ -211,8 +193,8 @@ static void test_damaged(void **state)
 	char *file = xasprintf("%s/clip-state/pytorch_model.bin", folder);
 	struct error err = {0};
 
-	needs_python();
-	assert_true(shell(xasprintf("printf '\\001\\002\\003' | dd of=%s bs=1 seek=100000 conv=notrunc 2>/dev/null", file)));
+	data_needs_python(made);
+	data_shell("printf '\\001\\002\\003' | dd of=%s bs=1 seek=100000 conv=notrunc 2>/dev/null", file);
 	*strrchr(file, '/') = '\0';
 	assert_null(lib->open(file, DEVICE_CPU, PRECISION_FP32, 0, NULL, &err));
 	assert_non_null(strstr(err.text, "is damaged: its checksum"));
