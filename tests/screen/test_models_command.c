@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "tests/support/data.h"
 #include "tests/support/http_hub.h"
@@ -30,18 +31,6 @@ static struct http_hub hub;
 static char *cache; /* the folder that is HF_HUB_CACHE */
 static char *variables[4];
 static char weights[WEIGHTS];
-
-static void shell(const char *fmt, ...)
-{
-	va_list ap;
-	char *command;
-
-	va_start(ap, fmt);
-	command = xvasprintf(fmt, ap);
-	va_end(ap);
-	assert_int_equal(system(command), 0);
-	free(command);
-}
 
 /* Each test begins with an empty cache. */
 static int begin(void **state)
@@ -67,7 +56,7 @@ static int begin(void **state)
 static int finish(void **state)
 {
 	http_hub_stop(&hub);
-	shell("rm -rf '%s'", cache);
+	data_shell("rm -rf '%s'", cache);
 	free(cache);
 	for (int i = 0; i < 3; i++)
 		free(variables[i]);
@@ -144,12 +133,12 @@ static void kill_at(void *ctx, int64_t total)
 static void holds_the_model(void)
 {
 	for (int i = 0; i < WANTED; i++)
-		shell("test \"$(readlink '%s/" SNAPSHOT "/%s')\" = ../../blobs/%s", cache, hub.files[i].path, hub.files[i].sum);
-	shell("cd '%s/" REPOSITORY "/blobs' && echo '%s  %s' | sha256sum -c --quiet", cache, hub.files[2].sum, hub.files[2].sum);
-	shell("cd '%s/" REPOSITORY
-	      "' && cmp -n 30000 blobs/%s blobs/%s && test $(stat -c %%s blobs/%s) = 30000 && test \"$(cat refs/main)\" = " HTTP_HUB_COMMIT
-	      " && test -z \"$(ls blobs | grep incomplete)\"",
-	      cache, hub.files[1].sum, hub.files[2].sum, hub.files[1].sum);
+		data_shell("test \"$(readlink '%s/" SNAPSHOT "/%s')\" = ../../blobs/%s", cache, hub.files[i].path, hub.files[i].sum);
+	data_shell("cd '%s/" REPOSITORY "/blobs' && echo '%s  %s' | sha256sum -c --quiet", cache, hub.files[2].sum, hub.files[2].sum);
+	data_shell("cd '%s/" REPOSITORY
+		   "' && cmp -n 30000 blobs/%s blobs/%s && test $(stat -c %%s blobs/%s) = 30000 && test \"$(cat refs/main)\" = " HTTP_HUB_COMMIT
+		   " && test -z \"$(ls blobs | grep incomplete)\"",
+		   cache, hub.files[1].sum, hub.files[2].sum, hub.files[1].sum);
 }
 
 /* Whatever a killed pull leaves: by name there is a whole model or none. */
@@ -159,7 +148,7 @@ static void is_whole_or_not_there(void)
 
 	if (access(reference, F_OK) == 0)
 		for (int i = 0; i < WANTED; i++)
-			shell("test $(stat -L -c %%s '%s/" SNAPSHOT "/%s') = %zu", cache, hub.files[i].path, hub.files[i].size);
+			data_shell("test $(stat -L -c %%s '%s/" SNAPSHOT "/%s') = %zu", cache, hub.files[i].path, hub.files[i].size);
 	free(reference);
 }
 
@@ -190,17 +179,15 @@ static void a_killed_pull_completes(void **state)
 	const char *wish = getenv("VRAMBLE_KILLS");
 	int kills = wish ? atoi(wish) : 20, killed = 0, status;
 	unsigned seed = 42;
-	struct timespec from, to;
-	double whole_s;
+	double whole_s, begun;
 
 	hub.pause_us = 300;
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	begun = clock_now();
 	waitpid(start_pull(), &status, 0);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	whole_s = clock_now() - begun;
 	assert_int_equal(status, 0);
-	whole_s = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 	for (int i = 0; i < kills; i++) {
-		shell("rm -rf '%s'/*", cache);
+		data_shell("rm -rf '%s'/*", cache);
 		for (int k = 0; k <= i % 3; k++) { /* some more than once */
 			killed += killed_once(&seed, i % 2, whole_s);
 			is_whole_or_not_there();
@@ -313,8 +300,8 @@ static void list_tells_what_is_there(void **state)
 	bool seen = false;
 
 	assert_int_equal(RUN(NULL, NULL, "pull", HTTP_HUB_NAME), 0);
-	shell("mkdir -p '%s/models--a--broken/refs' && echo gone > '%s/models--a--broken/refs/main'", cache, cache);
-	shell("mkdir -p '%s/own/my-bert' && echo '{}' > '%s/own/my-bert/config.json'", cache, cache);
+	data_shell("mkdir -p '%s/models--a--broken/refs' && echo gone > '%s/models--a--broken/refs/main'", cache, cache);
+	data_shell("mkdir -p '%s/own/my-bert' && echo '{}' > '%s/own/my-bert/config.json'", cache, cache);
 	line = xasprintf("%s/own", cache);
 	assert_int_equal(RUN(&out, &err, "list", "--dir", line), 0);
 	free(line);
@@ -355,7 +342,7 @@ static void verify_reads_everything_again(void **state)
 	has(out, "ok    headers: ");
 	free(out);
 	free(err);
-	shell("printf x | dd of='%s/" SNAPSHOT "/model.safetensors' bs=1 seek=9999 conv=notrunc status=none", cache);
+	data_shell("printf x | dd of='%s/" SNAPSHOT "/model.safetensors' bs=1 seek=9999 conv=notrunc status=none", cache);
 	assert_int_equal(RUN(&out, NULL, "verify", HTTP_HUB_NAME), 1);
 	has(out, "fail  model.safetensors: its sum is ");
 	has(out, hub.files[2].sum);
@@ -364,7 +351,7 @@ static void verify_reads_everything_again(void **state)
 	assert_int_equal(RUN(&out, NULL, "verify", "--json", HTTP_HUB_NAME), 1);
 	has(out, "\"verdict\":\"fail\"");
 	free(out);
-	shell("rm '%s/" REPOSITORY "/blobs/%s'", cache, hub.files[2].sum); /* as it advises */
+	data_shell("rm '%s/" REPOSITORY "/blobs/%s'", cache, hub.files[2].sum); /* as it advises */
 	assert_int_equal(RUN(&out, NULL, "verify", HTTP_HUB_NAME), 1);
 	has(out, "fail  model.safetensors: a link to a file that is not there; pull the model again");
 	has(out, "ok    vocab.json\n");

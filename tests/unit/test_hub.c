@@ -12,9 +12,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/hub.h"
 #include "core/locate.h"
 #include "core/mem.h"
@@ -28,18 +28,6 @@ enum { WEIGHTS = 300000 };
 static struct http_hub hub;
 static char *home;
 static char weights[WEIGHTS];
-
-static void shell(const char *fmt, ...)
-{
-	va_list ap;
-	char *command;
-
-	va_start(ap, fmt);
-	command = xvasprintf(fmt, ap);
-	va_end(ap);
-	assert_int_equal(system(command), 0);
-	free(command);
-}
 
 static int setup(void **state)
 {
@@ -71,7 +59,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	shell("rm -rf '%s'", home);
+	data_shell("rm -rf '%s'", home);
 	free(home);
 	return 0;
 }
@@ -79,7 +67,7 @@ static int teardown(void **state)
 /* Each test begins with an empty cache and a hub that has a whole model, of which not all is wanted. */
 static int begin(void **state)
 {
-	shell("rm -rf '%s'/* '%s'/.cache", home, home);
+	data_shell("rm -rf '%s'/* '%s'/.cache", home, home);
 	setenv("HF_HUB_CACHE", home, 1);
 	http_hub_start(&hub);
 	http_hub_add(&hub, "config.json", "{\"model_type\": \"clip\"}", 22, false);
@@ -186,7 +174,7 @@ static void holds_the_model(void)
 {
 	for (int i = 0; i < 3; i++)
 		holds(&hub.files[i]);
-	shell("test -z \"$(find '%s' -name '*.incomplete')\"", home);
+	data_shell("test -z \"$(find '%s' -name '*.incomplete')\"", home);
 }
 
 static void test_layout(void **state)
@@ -195,8 +183,8 @@ static void test_layout(void **state)
 
 	pulls_as(HTTP_HUB_NAME, &told);
 	holds_the_model();
-	shell("test \"$(cat '%s/" REPOSITORY "/refs/main')\" = " HTTP_HUB_COMMIT, home);
-	shell("test $(ls '%s/" REPOSITORY "/blobs' | wc -l) = 3 && test $(ls '%s/" SNAPSHOT "' | wc -l) = 3", home, home);
+	data_shell("test \"$(cat '%s/" REPOSITORY "/refs/main')\" = " HTTP_HUB_COMMIT, home);
+	data_shell("test $(ls '%s/" REPOSITORY "/blobs' | wc -l) = 3 && test $(ls '%s/" SNAPSHOT "' | wc -l) = 3", home, home);
 	assert_int_equal(told.steps[HUB_FILE], 3);
 	assert_int_equal(told.total, WEIGHTS + 22);
 	assert_int_equal(told.done, told.total);
@@ -239,7 +227,7 @@ static void test_gated(void **state)
 	setenv("HF_TOKEN", "hf_other", 1);
 	refuses_as(HTTP_HUB_NAME, E_MODEL, "the owner of the token may not have it");
 	unsetenv("HF_TOKEN");
-	shell("mkdir -p '%s/.cache/huggingface' && echo hf_secret > '%s'", home, path);
+	data_shell("mkdir -p '%s/.cache/huggingface' && echo hf_secret > '%s'", home, path);
 	pulls_as(HTTP_HUB_NAME, NULL);
 	holds_the_model();
 	free(path);
@@ -291,12 +279,12 @@ static void test_a_server_without_ranges(void **state)
 {
 	char *partial = xasprintf("%s/" REPOSITORY "/blobs/%s.incomplete", home, hub.files[2].sum);
 
-	shell("mkdir -p '%s/" REPOSITORY "/blobs' && printf 'other bytes' > '%s'", home, partial);
+	data_shell("mkdir -p '%s/" REPOSITORY "/blobs' && printf 'other bytes' > '%s'", home, partial);
 	hub.whole = true;
 	pulls_as(HTTP_HUB_NAME, NULL);
 	holds_the_model();
 	hub.cut = 70000;
-	shell("rm -rf '%s/" REPOSITORY "'", home);
+	data_shell("rm -rf '%s/" REPOSITORY "'", home);
 	refuses_as(HTTP_HUB_NAME, E_IO, "model.safetensors: ");
 	free(partial);
 }
@@ -307,7 +295,8 @@ static void test_damaged_partial_files(void **state)
 	struct told told;
 
 	for (int size = 1; size <= WEIGHTS + 1; size += WEIGHTS / 2) {
-		shell("rm -rf '%s/" REPOSITORY "' && mkdir -p '%s/" REPOSITORY "/blobs' && head -c %d /dev/zero > '%s'", home, home, size, partial);
+		data_shell("rm -rf '%s/" REPOSITORY "' && mkdir -p '%s/" REPOSITORY "/blobs' && head -c %d /dev/zero > '%s'", home, home, size,
+			   partial);
 		pulls_as(HTTP_HUB_NAME, &told);
 		holds_the_model();
 		if (size <= WEIGHTS)
@@ -339,49 +328,41 @@ static void test_wrong_sums(void **state)
 		refuses_as(HTTP_HUB_NAME, E_FORMAT, "arrived with another sum");
 		assert_false(has(blob));
 		assert_false(has(SNAPSHOT));
-		shell("test -z \"$(find '%s' -name '*.incomplete')\"", home);
+		data_shell("test -z \"$(find '%s' -name '*.incomplete')\"", home);
 		free(blob);
 	}
-}
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void test_retries(void **state)
 {
 	struct told told;
-	double start = seconds();
+	double start = clock_now();
 
 	hub.file_status = 429;
 	hub.file_failures = 1;
 	hub.headers = "Retry-After: 1\r\n";
 	pulls_as(HTTP_HUB_NAME, &told);
 	holds_the_model();
-	assert_true(seconds() - start >= 1);
+	assert_true(clock_now() - start >= 1);
 	assert_non_null(strstr(told.notes, "the server answered 429; again in 1 s"));
 
-	shell("rm -rf '%s/" REPOSITORY "'", home);
+	data_shell("rm -rf '%s/" REPOSITORY "'", home);
 	hub.headers = NULL;
 	hub.file_status = 503;
 	hub.file_failures = 5;
 	pulls_as(HTTP_HUB_NAME, NULL);
 	holds_the_model();
 
-	shell("rm -rf '%s/" REPOSITORY "'", home);
+	data_shell("rm -rf '%s/" REPOSITORY "'", home);
 	hub.file_failures = -1;
 	hub.downloads = 0;
 	refuses_as(HTTP_HUB_NAME, E_IO, "answered 503 again and again");
 	assert_int_equal(hub.downloads, 6);
 	hub.file_status = 429;
 	hub.headers = "Retry-After: 86400\r\n";
-	start = seconds();
+	start = clock_now();
 	refuses_as(HTTP_HUB_NAME, E_IO, "answered 429");
-	assert_true(seconds() - start < 60);
+	assert_true(clock_now() - start < 60);
 }
 
 static void test_no_network(void **state)
@@ -409,12 +390,12 @@ static void test_disks(void **state)
 	hub.files[2].listed_size = (int64_t)1 << 45;
 	refuses_as(HTTP_HUB_NAME, E_IO, "35184.4 GB are to be fetched, and ");
 	assert_int_equal(hub.downloads, 0);
-	shell("touch '%s'", file);
+	data_shell("touch '%s'", file);
 	setenv("HF_HUB_CACHE", cache, 1);
 	refuses_as(HTTP_HUB_NAME, E_IO, "name a folder that can in HF_HUB_CACHE");
 	setenv("HF_HUB_CACHE", home, 1);
 	http_hub_reset(&hub);
-	shell("mkdir -p '%s/" REPOSITORY "/blobs' && ln -s /dev/full '%s/" REPOSITORY "/blobs/%s.incomplete'", home, home, hub.files[2].sum);
+	data_shell("mkdir -p '%s/" REPOSITORY "/blobs' && ln -s /dev/full '%s/" REPOSITORY "/blobs/%s.incomplete'", home, home, hub.files[2].sum);
 	refuses_as(HTTP_HUB_NAME, E_IO, "cannot be written"); /* nothing is written through a link */
 	free(file);
 	free(cache);
@@ -539,7 +520,7 @@ static void test_shards(void **state)
 	for (int i = 0; i < 3; i++)
 		holds(&hub.files[i]);
 	assert_int_equal(hub.files[3].sent, 0);
-	shell("rm -rf '%s/" REPOSITORY "'", home);
+	data_shell("rm -rf '%s/" REPOSITORY "'", home);
 	free(hub.files[2].listed_path);
 	hub.files[2].listed_path = xstrdup("other.safetensors");
 	refuses_as(HTTP_HUB_NAME, E_FORMAT, "names model-00002-of-00002.safetensors, which the hub does not have");
@@ -559,13 +540,13 @@ static void test_modelscope(void **state)
 	assert_int_equal(locate_model(HTTP_HUB_NAME, &found, &err), 0);
 	assert_string_equal(found, wanted);
 	free(found);
-	shell("test \"$(ls '%s' | tr '\\n' ' ')\" = 'config.json merges.txt model.safetensors '", folder);
-	shell("sha256sum '%s/model.safetensors' | grep -q '^%s '", folder, hub.files[2].sum);
+	data_shell("test \"$(ls '%s' | tr '\\n' ' ')\" = 'config.json merges.txt model.safetensors '", folder);
+	data_shell("sha256sum '%s/model.safetensors' | grep -q '^%s '", folder, hub.files[2].sum);
 	free(folder);
 	/* Damaged since: the same size, another sum. */
-	shell("printf x | dd of='%s/model.safetensors' conv=notrunc status=none", wanted);
+	data_shell("printf x | dd of='%s/model.safetensors' conv=notrunc status=none", wanted);
 	assert_int_equal(pull_from(HTTP_HUB_NAME, HUB_MODELSCOPE, NULL, &folder, &err), 0);
-	shell("sha256sum '%s/model.safetensors' | grep -q '^%s '", folder, hub.files[2].sum);
+	data_shell("sha256sum '%s/model.safetensors' | grep -q '^%s '", folder, hub.files[2].sum);
 	assert_int_equal(pull_from("someone", HUB_MODELSCOPE, NULL, &found, &err), -1);
 	assert_int_equal(err.code, E_USAGE);
 	unsetenv("HF_TOKEN");
@@ -670,9 +651,9 @@ static void test_verify(void **state)
 
 	pulls_as(HTTP_HUB_NAME, NULL);
 	verifies_as(0, "config.json 22 1 ok\nmerges.txt 0 1 ok\nmodel.safetensors 300000 1 ok\n");
-	shell("printf x | dd of='%s/" SNAPSHOT "/model.safetensors' conv=notrunc status=none", home);
+	data_shell("printf x | dd of='%s/" SNAPSHOT "/model.safetensors' conv=notrunc status=none", home);
 	verifies_as(1, "model.safetensors 300000 1 its sum is ");
-	shell("rm '%s/" REPOSITORY "/blobs/%s' && echo own > '%s/" SNAPSHOT "/notes.txt'", home, hub.files[0].sum, home);
+	data_shell("rm '%s/" REPOSITORY "/blobs/%s' && echo own > '%s/" SNAPSHOT "/notes.txt'", home, hub.files[0].sum, home);
 	verifies_as(2, "config.json 0 1 a link to a file that is not there");
 	verifies_as(2, "notes.txt 4 0 ok");
 	assert_int_equal(hub_verify("/no/such/folder", -1, on_check, NULL, &err), -1);
