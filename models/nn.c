@@ -353,8 +353,18 @@ int nn_activation(const char *name)
 		const char *name;
 		enum tt_activation kind;
 	} names[] = {
-		{"gelu", TT_GELU}, {"gelu_python", TT_GELU}, {"gelu_new", TT_GELU_TANH},    {"gelu_pytorch_tanh", TT_GELU_TANH},
-		{"relu", TT_RELU}, {"tanh", TT_TANH},        {"quick_gelu", TT_QUICK_GELU}, {"sigmoid", TT_SIGMOID},
+		{"gelu", TT_GELU},
+		{"gelu_python", TT_GELU},
+		{"gelu_new", TT_GELU_TANH},
+		{"gelu_fast", TT_GELU_TANH},
+		{"gelu_accurate", TT_GELU_TANH},
+		{"gelu_pytorch_tanh", TT_GELU_TANH},
+		{"quick_gelu", TT_QUICK_GELU},
+		{"relu", TT_RELU},
+		{"silu", TT_SILU},
+		{"swish", TT_SILU},
+		{"tanh", TT_TANH},
+		{"sigmoid", TT_SIGMOID},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)

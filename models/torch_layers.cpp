@@ -264,6 +264,8 @@ at::Tensor activated(const at::Tensor &x, enum tt_activation kind)
 		return at::tanh(x);
 	case TT_SIGMOID:
 		return at::sigmoid(x);
+	case TT_SILU:
+		return at::silu(x);
 	}
 	throw op_error("unknown activation");
 }
@@ -290,6 +292,9 @@ void activate_over(at::Tensor &x, enum tt_activation kind)
 		return;
 	case TT_SIGMOID:
 		x.sigmoid_();
+		return;
+	case TT_SILU:
+		at::silu_(x);
 		return;
 	}
 	throw op_error("unknown activation");

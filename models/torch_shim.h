@@ -222,8 +222,8 @@ tt_tensor *tt_linear_packed(tt_pool *p, tt_tensor *x, tt_tensor *packed, tt_tens
 tt_tensor *tt_layer_norm(tt_pool *p, tt_tensor *x, tt_tensor *w, tt_tensor *b, double eps, enum tt_dtype out);
 tt_tensor *tt_softmax(tt_pool *p, tt_tensor *x, int dim);
 tt_tensor *tt_log_softmax(tt_pool *p, tt_tensor *x, int dim); /* in fp32 */
-enum tt_activation { TT_GELU, TT_GELU_TANH, TT_QUICK_GELU, TT_RELU, TT_TANH, TT_SIGMOID };
-/* gelu: exact 0.5x(1+erf(x/sqrt 2)); gelu_tanh: the tanh form; quick_gelu: x*sigmoid(1.702x) */
+enum tt_activation { TT_GELU, TT_GELU_TANH, TT_QUICK_GELU, TT_RELU, TT_TANH, TT_SIGMOID, TT_SILU };
+/* gelu: exact 0.5x(1+erf(x/sqrt 2)); gelu_tanh: the tanh form; quick_gelu: x*sigmoid(1.702x); silu: x*sigmoid(x) */
 tt_tensor *tt_activate_(tt_pool *p, tt_tensor *x, enum tt_activation kind);
 tt_tensor *tt_dropout(tt_pool *p, tt_tensor *x, double probability); /* TT_TRAIN pools only; else x */
 /* q [B,H,Lq,D], k and v [B,H,Lk,D] -> [B,Lq,H*D]: softmax(q k^T * scale + bias) v, heads merged. bias NULL or broadcastable to [B,H,Lq,Lk]
