@@ -3,13 +3,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "models/json.h"
 #include "models/postnorm.h"
-
-enum { MAX_LAYERS = 256, MAX_WIDTH = 1 << 16, MAX_ROWS = 1 << 24, MAX_LABELS = 1024 };
-enum { KINDS_OF_SCORES = 3 }; /* token to token, token to place, place to token */
 
 static const struct postnorm_names names = {
 	"attention.self.query_proj",
@@ -25,192 +20,137 @@ static const struct postnorm_names names = {
 struct layer {
 	struct postnorm_attention attention;
 	struct postnorm_feed feed;
-	tt_tensor *place_queries, *place_keys; /* [2*buckets,hidden] in compute */
+	struct nn_linear place_query, place_key; /* where places do not share the tokens' */
+	tt_tensor *place_queries, *place_keys;   /* [2*span,hidden] in compute; NULL where that score is not asked for */
 };
 
 struct deberta_net {
 	struct deberta_config config;
 	enum tt_dtype compute;
 	int device;
-	tt_tensor *words, *places; /* [vocabulary,hidden], [2*buckets,hidden] */
-	struct nn_norm norm, place_norm;
+	tt_tensor *words, *positions, *types; /* [vocabulary,embedding], and such of positions and types or NULL */
+	struct nn_linear widen;               /* [hidden,embedding], where they differ */
+	struct nn_norm norm;
+	tt_tensor *places; /* [2*span,hidden], or NULL */
+	struct nn_norm place_norm;
+	tt_tensor *kernel, *kernel_bias; /* [hidden,kernel*hidden], [hidden]; NULL without a convolution */
+	struct nn_norm kernel_norm;
 	struct layer *layer;
 	struct nn_linear pooler, classifier; /* [hidden,hidden], [labels,hidden] */
 };
 
-/* ---- config ---- */
-
-static int read_activation(struct json_reader *r, const json_t *config, const char *key, enum tt_activation *out)
-{
-	const char *name = json_text(r, config, key, "gelu");
-	int kind = nn_activation(name);
-
-	if (kind < 0)
-		return fail(r->err, E_MODEL, "%s: \"%s\" is \"%s\", which is not an activation known here", r->file, key, name);
-	*out = (enum tt_activation)kind;
-	return 0;
-}
-
-/* "p2c|c2p" or a list, in any order */
-static bool has_both_kinds(const json_t *kinds)
-{
-	const char *text = json_string_value(kinds);
-	bool from = text && strstr(text, "p2c"), to = text && strstr(text, "c2p");
-	const json_t *kind;
-	size_t i, n = text ? strlen(text) == strlen("p2c|c2p") ? 2 : 0 : json_array_size(kinds);
-
-	json_array_foreach((json_t *)kinds, i, kind)
-	{
-		const char *name = json_string_value(kind);
-
-		from = from || (name && strcmp(name, "p2c") == 0);
-		to = to || (name && strcmp(name, "c2p") == 0);
-	}
-	return n == 2 && from && to;
-}
-
-static int refuse(struct json_reader *r, const char *key, const char *needed)
-{
-	return fail(r->err, E_MODEL, "%s: \"%s\" must be %s: of DeBERTa's many kinds only that of version 3 is supported", r->file, key, needed);
-}
-
-/* The switches as version 3 has them; where the published code's default differs, the key must be there. */
-static int check_kind(struct json_reader *r, const json_t *config, int hidden)
-{
-	if (!json_flag(r, config, "relative_attention", false))
-		return refuse(r, "relative_attention", "true");
-	if (strcmp(json_text(r, config, "norm_rel_ebd", "none"), "layer_norm") != 0)
-		return refuse(r, "norm_rel_ebd", "\"layer_norm\"");
-	if (!json_flag(r, config, "share_att_key", false))
-		return refuse(r, "share_att_key", "true");
-	if (!has_both_kinds(json_object_get(config, "pos_att_type")))
-		return refuse(r, "pos_att_type", "\"p2c|c2p\"");
-	if (json_flag(r, config, "position_biased_input", true))
-		return refuse(r, "position_biased_input", "false");
-	if (json_int(r, config, "type_vocab_size", 0, 0, MAX_ROWS) > 0)
-		return refuse(r, "type_vocab_size", "0");
-	if (json_int(r, config, "conv_kernel_size", 0, 0, MAX_WIDTH) > 0)
-		return refuse(r, "conv_kernel_size", "0");
-	if (json_int(r, config, "embedding_size", hidden, 1, MAX_WIDTH) != hidden)
-		return refuse(r, "embedding_size", "hidden_size");
-	if (json_int(r, config, "pooler_hidden_size", hidden, 1, MAX_WIDTH) != hidden)
-		return refuse(r, "pooler_hidden_size", "hidden_size");
-	return r->failed ? -1 : 0;
-}
-
-static int read_fields(struct json_reader *r, const json_t *config, struct deberta_config *out)
-{
-	size_t named = json_object_size(json_find(config, "id2label"));
-	int reach = (int)json_int(r, config, "max_relative_positions", -1, -1, MAX_ROWS);
-
-	*out = (struct deberta_config){
-		.vocabulary = (int)json_int(r, config, "vocab_size", JSON_NEEDED, 1, MAX_ROWS),
-		.hidden = (int)json_int(r, config, "hidden_size", JSON_NEEDED, 1, MAX_WIDTH),
-		.layers = (int)json_int(r, config, "num_hidden_layers", JSON_NEEDED, 1, MAX_LAYERS),
-		.heads = (int)json_int(r, config, "num_attention_heads", JSON_NEEDED, 1, MAX_WIDTH),
-		.intermediate = (int)json_int(r, config, "intermediate_size", JSON_NEEDED, 1, MAX_WIDTH),
-		.positions = (int)json_int(r, config, "max_position_embeddings", 512, 1, MAX_ROWS),
-		.buckets = (int)json_int(r, config, "position_buckets", JSON_NEEDED, 4, MAX_WIDTH),
-		.labels = (int)json_int(r, config, "num_labels", named > 0 && named <= MAX_LABELS ? (long)named : 2, 1, MAX_LABELS),
-		.eps = json_number(r, config, "layer_norm_eps", 1e-7),
-	};
-	out->reach = reach >= 1 ? reach : out->positions;
-	if (r->failed || check_kind(r, config, out->hidden) < 0 || read_activation(r, config, "hidden_act", &out->activation) < 0 ||
-	    read_activation(r, config, "pooler_hidden_act", &out->pooler_activation) < 0)
-		return -1;
-	if (!(out->eps >= 0 && out->eps < 1))
-		return fail(r->err, E_MODEL, "%s: \"layer_norm_eps\" must be from 0 to 1", r->file);
-	if (out->hidden % out->heads != 0)
-		return fail(r->err, E_MODEL, "%s: hidden_size %d does not divide by num_attention_heads %d", r->file, out->hidden, out->heads);
-	if (out->reach - 1 <= out->buckets / 2)
-		return fail(r->err, E_MODEL, "%s: position_buckets %d are too many for distances up to %d", r->file, out->buckets, out->reach);
-	return 0;
-}
-
-int deberta_config_read(const json_t *config, const char *dir, struct deberta_config *out, struct error *err)
-{
-	char *file = xasprintf("%s/config.json", dir);
-	struct json_reader reader = {.file = file, .err = err};
-	int rc = read_fields(&reader, config, out);
-
-	free(file);
-	return rc;
-}
-
-void deberta_config_adopt(struct deberta_config *config, const struct checkpoint *file)
-{
-	const struct checkpoint_tensor *rows = checkpoint_find(file, "classifier.weight");
-
-	if (rows && rows->ndim == 2 && rows->shape[0] > 0 && rows->shape[0] <= MAX_LABELS)
-		config->labels = (int)rows->shape[0];
-}
-
-int deberta_bucket(const struct deberta_config *config, int64_t distance)
-{
-	int64_t far = distance < 0 ? -distance : distance;
-	int middle = config->buckets / 2, bucket;
-
-	if (far <= middle)
-		return (int)distance;
-	bucket = middle + (int)ceil(log((double)far / middle) / log((double)(config->reach - 1) / middle) * (middle - 1));
-	return distance < 0 ? -bucket : bucket;
-}
-
-int deberta_place(const struct deberta_config *config, int64_t distance)
-{
-	int row = deberta_bucket(config, distance) + config->buckets, last = 2 * config->buckets - 1;
-
-	return row < 0 ? 0 : row > last ? last : row;
-}
-
 /* ---- weights ---- */
 
-/* What the layer's query and key make of the places, which is the same for every text. */
-static void open_places(const struct deberta_net *net, struct layer *l, struct nn_source *s)
+static bool scores_places(const struct deberta_config *c)
 {
-	int64_t rows = 2 * net->config.buckets;
+	return c->relative && (c->to_places || c->from_places);
+}
+
+/* Keeps what `of` makes of the places, [2*span,hidden]; NULL in a source that only counts. */
+static tt_tensor *ask_places(const struct deberta_net *net, struct nn_source *s, const struct nn_linear *of)
+{
 	tt_mark start = tt_here(s->pool);
 	tt_tensor *places;
 
 	if (s->count) {
-		nn_count_made(s, s->compute, rows * net->config.hidden);
-		nn_count_made(s, s->compute, rows * net->config.hidden);
-		return;
+		nn_count_made(s, s->compute, 2 * (int64_t)deberta_span(&net->config) * net->config.hidden);
+		return NULL;
 	}
-	places = nn_norm(s->pool, &net->place_norm, net->places, s->compute);
-	l->place_queries = nn_linear(s->pool, &l->attention.query, places);
-	l->place_keys = nn_linear(s->pool, &l->attention.key, places);
-	tt_keep(s->pool, start, (tt_tensor *[]){l->place_queries, l->place_keys}, 2);
+	places = net->config.norm_places ? nn_norm(s->pool, &net->place_norm, net->places, s->compute) : net->places;
+	places = nn_linear(s->pool, of, places);
+	tt_keep(s->pool, start, &places, 1);
+	return places;
 }
 
-static void open_layer(const struct deberta_net *net, struct layer *l, struct nn_source *s, int index)
+/* What the layer's queries and keys make of the places, which is the same for every text. */
+static void open_places(const struct deberta_net *net, struct layer *l, struct nn_source *s, const char *name)
 {
 	const struct deberta_config *c = &net->config;
-	char *name = xasprintf("deberta.encoder.layer.%d", index);
+
+	if (!c->share_keys && c->to_places)
+		l->place_key = postnorm_linear_open(s, name, "attention.self.pos_key_proj", c->hidden, c->hidden);
+	if (!c->share_keys && c->from_places)
+		l->place_query = postnorm_linear_open(s, name, "attention.self.pos_query_proj", c->hidden, c->hidden);
+	if (c->to_places)
+		l->place_keys = ask_places(net, s, c->share_keys ? &l->attention.key : &l->place_key);
+	if (c->from_places)
+		l->place_queries = ask_places(net, s, c->share_keys ? &l->attention.query : &l->place_query);
+}
+
+static void open_layer(const struct deberta_net *net, struct layer *l, struct nn_source *s, const char *root, int index)
+{
+	const struct deberta_config *c = &net->config;
+	char *name = xasprintf("%sencoder.layer.%d", root, index);
 
 	l->attention = postnorm_attention_open(s, name, &names, c->hidden, c->heads, c->eps);
 	l->feed = postnorm_feed_open(s, name, &names, c->hidden, c->intermediate, c->activation, c->eps);
-	open_places(net, l, s);
+	if (scores_places(c))
+		open_places(net, l, s, name);
 	free(name);
+}
+
+static void open_embeddings(struct deberta_net *net, struct nn_source *s, const char *root)
+{
+	const struct deberta_config *c = &net->config;
+	char *name = xasprintf("%sembeddings", root), *widen = xasprintf("%s.embed_proj", name);
+
+	net->words = nn_weight(s, NN_NORMAL, TT_SHAPE(c->vocabulary, c->embedding), "%s.word_embeddings.weight", name);
+	if (c->biased)
+		net->positions = nn_weight(s, NN_NORMAL, TT_SHAPE(c->positions, c->embedding), "%s.position_embeddings.weight", name);
+	if (c->types > 0)
+		net->types = nn_weight(s, NN_NORMAL, TT_SHAPE(c->types, c->embedding), "%s.token_type_embeddings.weight", name);
+	if (c->embedding != c->hidden)
+		net->widen = nn_linear_open(s, widen, c->embedding, c->hidden, false);
+	net->norm = postnorm_norm_open(s, name, "LayerNorm", c->hidden, c->eps);
+	free(widen);
+	free(name);
+}
+
+/* A convolution over [B,L,hidden] is a linear layer over each token between its neighbours: [out,in,kernel] becomes [out,kernel*in]. */
+static void open_kernel(struct deberta_net *net, struct nn_source *s, const char *root)
+{
+	int64_t d = net->config.hidden, k = net->config.kernel;
+	char *name = xasprintf("%sencoder.conv", root);
+	tt_tensor *turned;
+	tt_mark start;
+
+	net->kernel = nn_weight(s, NN_NORMAL, TT_SHAPE(d, d, k), "%s.conv.weight", name);
+	net->kernel_bias = nn_weight(s, NN_ZEROS, TT_SHAPE(d), "%s.conv.bias", name);
+	net->kernel_norm = postnorm_norm_open(s, name, "LayerNorm", d, net->config.eps);
+	free(name);
+	if (s->count) {
+		nn_count_made(s, s->compute, d * d * k);
+		return;
+	}
+	start = tt_here(s->pool);
+	turned = tt_contiguous(s->pool, tt_permute(s->pool, net->kernel, TT_SHAPE(0, 2, 1)));
+	net->kernel = tt_reshape(s->pool, turned, TT_SHAPE(d, k * d));
+	tt_keep(s->pool, start, &net->kernel, 1);
 }
 
 struct deberta_net *deberta_net_create(const struct deberta_config *config, struct nn_source *source)
 {
 	struct deberta_net *net = xcalloc(1, sizeof *net);
 	const struct deberta_config *c = &net->config;
+	const char *root = nn_has(source, "embeddings.word_embeddings.weight") ? "" : "deberta.";
+	char *encoder = xasprintf("%sencoder", root);
 
 	net->config = *config;
 	net->compute = source->compute;
 	net->device = source->device;
-	net->words = nn_weight(source, NN_NORMAL, TT_SHAPE(c->vocabulary, c->hidden), "deberta.embeddings.word_embeddings.weight");
-	net->norm = postnorm_norm_open(source, "deberta.embeddings", "LayerNorm", c->hidden, c->eps);
-	net->places = nn_weight(source, NN_NORMAL, TT_SHAPE(2 * c->buckets, c->hidden), "deberta.encoder.rel_embeddings.weight");
-	net->place_norm = postnorm_norm_open(source, "deberta.encoder", "LayerNorm", c->hidden, c->eps);
+	open_embeddings(net, source, root);
+	if (scores_places(c))
+		net->places = nn_weight(source, NN_NORMAL, TT_SHAPE(2 * deberta_span(c), c->hidden), "%s.rel_embeddings.weight", encoder);
+	if (scores_places(c) && c->norm_places)
+		net->place_norm = postnorm_norm_open(source, encoder, "LayerNorm", c->hidden, c->eps);
+	if (c->kernel > 0)
+		open_kernel(net, source, root);
 	net->layer = xcalloc((size_t)c->layers, sizeof *net->layer);
 	for (int i = 0; i < c->layers; i++)
-		open_layer(net, &net->layer[i], source, i);
+		open_layer(net, &net->layer[i], source, root, i);
 	net->pooler = nn_linear_open(source, "pooler.dense", c->hidden, c->hidden, true);
 	net->classifier = nn_linear_open(source, "classifier", c->hidden, c->labels, true);
+	free(encoder);
 	return net;
 }
 
@@ -229,6 +169,7 @@ struct run {
 	tt_tensor *inside, *bias; /* mask [B,L,1] in compute and as what is added to scores [B,1,1,L]; NULL without a mask */
 	tt_tensor *rows, *turned; /* [1,1,L,L] I64: the place of i seen from j, less `first`; the same with i and j exchanged */
 	int64_t first, behind;    /* rows of the table of places that distances of this length can have */
+	tt_tensor *words;         /* [B,L,hidden] in compute: what the first layer reads, where a convolution reads it too */
 };
 
 static void find_places(const struct deberta_net *net, tt_pool *p, int64_t length, struct run *run)
@@ -259,16 +200,19 @@ static tt_tensor *compare_places(const struct deberta_net *net, tt_pool *p, cons
 	return tt_gather(p, scores, 3, tt_expand(p, rows, TT_SHAPE(batch, heads, length, length)));
 }
 
-/* score(i,j) = (Q_i K_j + Q_i PK_ij + K_j PQ_ij) / sqrt(3 * depth): its last two parts, and the mask */
+/* score(i,j) = (Q_i K_j + Q_i PK_ij + K_j PQ_ij) / sqrt(kinds * depth): its last two parts, of which there may be one, and the mask */
 static tt_tensor *place_bias(const struct deberta_net *net, tt_pool *p, const struct layer *l, const struct run *run, tt_tensor *query,
 			     tt_tensor *key, double scale)
 {
 	tt_mark start = tt_here(p);
-	tt_tensor *bias = compare_places(net, p, run, query, l->place_keys, run->rows), *back;
+	tt_tensor *bias = l->place_keys ? compare_places(net, p, run, query, l->place_keys, run->rows) : NULL, *back;
 
 	tt_keep(p, start, &bias, 1);
-	back = compare_places(net, p, run, key, l->place_queries, run->turned);
-	bias = tt_scale_(p, tt_add_(p, bias, tt_transpose(p, back, 2, 3)), scale);
+	if (l->place_queries) {
+		back = tt_transpose(p, compare_places(net, p, run, key, l->place_queries, run->turned), 2, 3);
+		bias = bias ? tt_add_(p, bias, back) : tt_contiguous(p, back);
+	}
+	bias = tt_scale_(p, bias, scale);
 	if (run->bias)
 		bias = tt_add_(p, bias, run->bias);
 	tt_keep(p, start, &bias, 1);
@@ -279,10 +223,10 @@ static tt_tensor *place_bias(const struct deberta_net *net, tt_pool *p, const st
 static tt_tensor *attend(const struct deberta_net *net, tt_pool *p, const struct layer *l, const struct run *run, tt_tensor *x)
 {
 	const struct postnorm_attention *a = &l->attention;
-	double scale = 1 / sqrt((double)KINDS_OF_SCORES * net->config.hidden / a->heads);
+	double scale = 1 / sqrt((1.0 + net->config.to_places + net->config.from_places) * net->config.hidden / a->heads);
 	tt_tensor *h = tt_cast(p, x, net->compute), *q = nn_linear(p, &a->query, h), *k = nn_linear(p, &a->key, h);
 	tt_tensor *v = nn_heads(p, nn_linear(p, &a->value, h), a->heads);
-	tt_tensor *bias = place_bias(net, p, l, run, q, k, scale);
+	tt_tensor *bias = net->places ? place_bias(net, p, l, run, q, k, scale) : run->bias;
 	tt_tensor *mixed = tt_attention(p, nn_heads(p, q, a->heads), nn_heads(p, k, a->heads), v, scale, bias, false, NULL);
 
 	if (run->inside)
@@ -290,23 +234,66 @@ static tt_tensor *attend(const struct deberta_net *net, tt_pool *p, const struct
 	return postnorm_leave(p, a, x, mixed);
 }
 
-/* LN(words), nothing where the mask is 0: [B,L,d] fp32 */
-static tt_tensor *embed(const struct deberta_net *net, tt_pool *p, const struct run *run, tt_tensor *ids)
+/* LN(words + positions + types), nothing where the mask is 0: [B,L,d] fp32 */
+static tt_tensor *embed(const struct deberta_net *net, tt_pool *p, const struct run *run, tt_tensor *ids, tt_tensor *types)
 {
-	tt_tensor *x = tt_embedding(p, net->words, tt_to(p, ids, TT_I64, net->device));
+	tt_tensor *x = tt_cast(p, tt_embedding(p, net->words, tt_to(p, ids, TT_I64, net->device)), TT_F32), *type = NULL;
 
-	x = nn_norm(p, &net->norm, tt_cast(p, x, TT_F32), TT_F32);
+	if (net->types)
+		type = types ? tt_embedding(p, net->types, tt_to(p, types, TT_I64, net->device)) : tt_slice(p, net->types, 0, 0, 1);
+	if (net->positions)
+		x = tt_add(p, x, tt_cast(p, tt_slice(p, net->positions, 0, 0, tt_size(ids, 1)), TT_F32));
+	if (type)
+		x = tt_add(p, x, tt_cast(p, type, TT_F32));
+	if (net->widen.w)
+		x = tt_cast(p, nn_linear(p, &net->widen, tt_cast(p, x, net->compute)), TT_F32);
+	x = nn_norm(p, &net->norm, x, TT_F32);
 	return run->inside ? tt_mul_(p, x, run->inside) : x;
+}
+
+/* LN(x + act(convolution(words))), nothing where the mask is 0: what leaves the first layer [B,L,d], and what went into it */
+static tt_tensor *convolve(const struct deberta_net *net, tt_pool *p, const struct run *run, tt_tensor *x)
+{
+	int64_t batch = tt_size(x, 0), length = tt_size(x, 1), d = net->config.hidden, kernel = net->config.kernel;
+	tt_tensor **beside = xcalloc((size_t)kernel, sizeof *beside), *edge, *y;
+
+	edge = tt_full(p, 0, net->compute, net->device, TT_SHAPE(batch, kernel / 2, d));
+	y = tt_cat(p, (tt_tensor *[]){edge, run->words, edge}, 3, 1);
+	for (int64_t i = 0; i < kernel; i++)
+		beside[i] = tt_slice(p, y, 1, i, i + length);
+	y = tt_linear(p, tt_cat(p, beside, (int)kernel, 2), net->kernel, net->kernel_bias);
+	free(beside);
+	y = nn_norm(p, &net->kernel_norm, tt_add(p, x, tt_activate_(p, y, net->config.kernel_activation)), TT_F32);
+	return run->inside ? tt_mul_(p, y, run->inside) : y;
 }
 
 static void settle(tt_pool *p, tt_mark m, tt_tensor *x, const struct run *run, const struct deberta_trace *t)
 {
-	tt_tensor *keep[] = {x, run->inside, run->bias, run->rows, run->turned, t->embeddings, t->layer0, t->last, t->pooled};
+	tt_tensor *keep[] = {x, run->inside, run->bias, run->rows, run->turned, run->words, t->embeddings, t->layer0, t->last, t->pooled};
 
 	tt_keep(p, m, keep, (int)(sizeof keep / sizeof keep[0]));
 }
 
-tt_tensor *deberta_logits_traced(const struct deberta_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *mask, struct deberta_trace *trace)
+/* Through all layers: x [B,L,d] fp32, which is freed */
+static tt_tensor *encode(const struct deberta_net *net, tt_pool *p, tt_mark m, struct run *run, tt_tensor *x, struct deberta_trace *seen, bool trace)
+{
+	for (int i = 0; i < net->config.layers; i++) {
+		x = attend(net, p, &net->layer[i], run, x);
+		settle(p, m, x, run, seen);
+		x = postnorm_feed(p, &net->layer[i].feed, net->compute, x);
+		if (run->words) {
+			settle(p, m, x, run, seen);
+			x = convolve(net, p, run, x);
+			run->words = NULL;
+		}
+		seen->layer0 = trace && i == 0 ? x : seen->layer0;
+		settle(p, m, x, run, seen);
+	}
+	return x;
+}
+
+tt_tensor *deberta_logits_traced(const struct deberta_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask,
+				 struct deberta_trace *trace)
 {
 	int64_t batch = tt_size(ids, 0), length = tt_size(ids, 1);
 	struct deberta_trace seen = {0};
@@ -314,21 +301,19 @@ tt_tensor *deberta_logits_traced(const struct deberta_net *net, tt_pool *p, tt_t
 	tt_mark m = tt_here(p);
 	tt_tensor *x, *logits;
 
-	find_places(net, p, length, &run);
+	if (net->positions && length > net->config.positions)
+		return tt_fail(p, "%lld tokens are more than the model's %d positions", (long long)length, net->config.positions);
+	if (net->places)
+		find_places(net, p, length, &run);
 	if (mask) {
 		run.inside = tt_reshape(p, tt_to(p, mask, net->compute, net->device), TT_SHAPE(batch, length, 1));
 		run.bias = postnorm_mask(p, mask, net->compute, net->device);
 	}
-	x = embed(net, p, &run, ids);
+	x = embed(net, p, &run, ids, types);
+	run.words = net->kernel ? tt_cast(p, x, net->compute) : NULL;
 	seen.embeddings = trace ? x : NULL;
 	settle(p, m, x, &run, &seen);
-	for (int i = 0; i < net->config.layers; i++) {
-		x = attend(net, p, &net->layer[i], &run, x);
-		settle(p, m, x, &run, &seen);
-		x = postnorm_feed(p, &net->layer[i].feed, net->compute, x);
-		seen.layer0 = trace && i == 0 ? x : seen.layer0;
-		settle(p, m, x, &run, &seen);
-	}
+	x = encode(net, p, m, &run, x, &seen, trace);
 	seen.last = trace ? x : NULL;
 	x = tt_cast(p, tt_contiguous(p, tt_select(p, x, 1, 0)), net->compute);
 	x = tt_activate_(p, nn_linear(p, &net->pooler, x), net->config.pooler_activation);
@@ -340,7 +325,7 @@ tt_tensor *deberta_logits_traced(const struct deberta_net *net, tt_pool *p, tt_t
 	return logits;
 }
 
-tt_tensor *deberta_logits(const struct deberta_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *mask)
+tt_tensor *deberta_logits(const struct deberta_net *net, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask)
 {
-	return deberta_logits_traced(net, p, ids, mask, NULL);
+	return deberta_logits_traced(net, p, ids, types, mask, NULL);
 }

@@ -16,7 +16,7 @@ static struct deberta_model *deberta_of(struct model *m)
 
 static tt_tensor *logits(const struct nli_model *m, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask)
 {
-	return deberta_logits(((const struct deberta_model *)m)->net, p, ids, mask);
+	return deberta_logits(((const struct deberta_model *)m)->net, p, ids, types, mask);
 }
 
 static int configure(struct model *m, const json_t *config, struct error *err)
@@ -30,6 +30,7 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	b->judge.labels = c->labels;
 	b->judge.vocabulary = c->vocabulary;
 	b->judge.longest = c->positions;
+	b->judge.types = c->types;
 	b->judge.layers = c->layers;
 	b->judge.width = c->hidden;
 	b->judge.logits = logits;

@@ -20,12 +20,12 @@ static int run_case(struct golden *g, const struct deberta_config *config, const
 	struct golden_pairs in;
 	tt_tensor *logits;
 
-	if (golden_pairs_read(node, config->vocabulary, 0, &in, err) < 0) {
+	if (golden_pairs_read(node, config->vocabulary, config->types, &in, err) < 0) {
 		golden_pairs_free(&in);
 		return fail_prefix(err, "case %s", c.name);
 	}
 	tt_clear(p);
-	logits = deberta_logits_traced(net, p, golden_ids_tensor(p, &in.ids), golden_ids_tensor(p, &in.mask), &t);
+	logits = deberta_logits_traced(net, p, golden_ids_tensor(p, &in.ids), golden_ids_tensor(p, &in.types), golden_ids_tensor(p, &in.mask), &t);
 	golden_pairs_free(&in);
 	golden_compare_tensor(&c, GOLDEN_FEATURES, json_find(expected, "debug.embeddings"), "embeddings", p, t.embeddings);
 	golden_compare_tensor(&c, GOLDEN_FEATURES, json_find(expected, "debug.after_layer0"), "after_layer0", p, t.layer0);

@@ -151,19 +151,17 @@ static void refuses_switch(const char *key, const char *value)
 	json_decref(json);
 }
 
-static void other_kinds_are_refused(void **state)
+static void what_is_no_deberta_is_refused(void **state)
 {
-	refuses_switch("relative_attention", "false");
-	refuses_switch("norm_rel_ebd", "");
-	refuses_switch("share_att_key", "false");
-	refuses_switch("pos_att_type", "\"c2p\"");
+	refuses_switch("norm_rel_ebd", "\"batch_norm\"");
 	refuses_switch("pos_att_type", "[\"p2c\", \"c2p\", \"p2p\"]");
-	refuses_switch("position_biased_input", "");
-	refuses_switch("type_vocab_size", "2");
-	refuses_switch("conv_kernel_size", "3");
-	refuses_switch("embedding_size", "36");
-	refuses_switch("position_buckets", "80");
-	refuses_switch("hidden_act", "\"swish\"");
+	refuses_switch("pos_att_type", "3");
+	refuses_switch("conv_kernel_size", "4");
+	refuses_switch("attention_head_size", "20");
+	refuses_switch("pooler_hidden_size", "36");
+	refuses_switch("position_buckets", "1");
+	refuses_switch("max_relative_positions", "4");
+	refuses_switch("hidden_act", "\"gelu_10\"");
 }
 
 static void the_kinds_of_scores_may_be_a_list(void **state)
@@ -184,6 +182,23 @@ static void forecasts_are_near(void **state)
 	judge_forecasts(dir, 4);
 }
 
+/* Version 2's convolution, tables of positions and types in another width, places with layers of their own, without buckets. */
+static void other_kinds_run_too(void **state)
+{
+	static const char other[] = "{\"model_type\": \"deberta-v2\", \"vocab_size\": 36, \"hidden_size\": 72, \"num_hidden_layers\": 2,"
+				    " \"num_attention_heads\": 3, \"intermediate_size\": 250, \"max_position_embeddings\": 40,"
+				    " \"relative_attention\": true, \"pos_att_type\": \"C2P\", \"type_vocab_size\": 2, \"embedding_size\": 30,"
+				    " \"conv_kernel_size\": 5, \"conv_act\": \"silu\", \"max_relative_positions\": 12,"
+				    " \"id2label\": {\"0\": \"contradiction\", \"1\": \"neutral\", \"2\": \"entailment\"}}";
+	struct model *m;
+
+	judge_put(dir, other, create);
+	m = open_model();
+	judge_batches(m);
+	judge_library->close(m);
+	judge_forecasts(dir, 4);
+}
+
 int main(int argc, char **argv)
 {
 	near_start(argv);
@@ -194,9 +209,10 @@ int main(int argc, char **argv)
 		T(batch_equals_singles),
 		T(a_long_premise_loses_its_end),
 		T(buckets_grow_with_distance),
-		T(other_kinds_are_refused),
+		T(what_is_no_deberta_is_refused),
 		T(the_kinds_of_scores_may_be_a_list),
 		T(forecasts_are_near),
+		T(other_kinds_run_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
