@@ -85,6 +85,7 @@ struct text_pair {
 
 struct verdict {
 	float entailment, neutral, contradiction; /* sum to 1; neutral is 0 for two-way models */
+	float logit;                              /* of entailment, as the network gave it: comparable between the labels of one premise */
 };
 
 /* Since when the most is kept. */
@@ -133,7 +134,7 @@ struct model_tuning {
 	int threads;        /* intra-op; 0 = CPUs we may use */
 };
 
-enum { MODEL_LIBRARY_ABI = 3 };
+enum { MODEL_LIBRARY_ABI = 4 };
 
 struct model;
 
@@ -152,6 +153,8 @@ struct model_library {
 
 	/* Reads config.json and the headers of the weights, loads nothing. Any thread, also before start. */
 	int (*inspect)(const char *dir, struct model_info *out, struct error *err);
+	/* The model without weights, which it never gets: for info and forecast, then close. Reads what inspect reads, loads nothing. Any thread. */
+	struct model *(*configure)(const char *dir, struct error *err);
 
 	/* Opens the model directory dir (Hugging Face layout). owner: this model's line in memory_reading. The error names everything that is missing. */
 	struct model *(*open)(const char *dir, int device, enum precision precision, int owner, const struct model_control *control,

@@ -443,6 +443,7 @@ __attribute__((visibility("default"))) const struct model_library vramble_models
 	.usable = usable,
 	.tune = tune,
 	.inspect = model_inspect,
+	.configure = model_configure,
 	.open = model_open,
 	.close = model_close,
 	.info = model_info,
