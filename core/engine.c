@@ -162,6 +162,7 @@ static void join_threads(struct engine *e)
 	opener_leave(e);
 	pthread_join(e->keeper, NULL);
 	trial_join(e);
+	survey_join(e);
 	for (int i = 0; i <= e->loaders; i++)
 		pthread_join(e->loader[i], NULL);
 	for (int i = 0; i < MODEL_KINDS; i++)
@@ -188,6 +189,7 @@ void engine_destroy(struct engine *e)
 		pthread_cond_destroy(&e->lane[i].wake);
 		pthread_cond_destroy(&e->lane[i].turn);
 		free(e->lane[i].dir);
+		free(e->lane[i].swap);
 	}
 	pthread_cond_destroy(&e->opened);
 	pthread_cond_destroy(&e->load);

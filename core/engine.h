@@ -126,6 +126,17 @@ struct engine_trial {
 int engine_try(struct engine *e, const struct engine_trial *trial, const char *const *paths, int n, struct error *err);
 void engine_try_cancel(struct engine *e); /* EV_TRIAL with E_CANCELLED comes; nothing when none runs */
 
+/* Another model takes the place of the one in its lane, or an empty place, between two batches: the old one is freed first, then the new one opened, and all
+ * that is remembered is answered anew as far as it is about that model (EV_LOADING …, EV_READY, EV_SWAPPED). Answers of the others stay, but for what follows
+ * from its own. When it cannot be used EV_SWAPPED says why, and the old one is there as before; where it had to go for that it is opened again. dir is
+ * copied. -1: not now, because models are being opened or a trial runs. */
+int engine_swap(struct engine *e, enum model_kind kind, const char *dir, struct error *err);
+
+/* Looks at the models at hand without loading them: EV_CANDIDATE for each, and one without a candidate at the end. bundled: the folder of the models that come
+ * with vramble, or NULL; then those in the caches, those in use, and those beside them in a folder. With a name: just that one. One at a time: -1 while one runs,
+ * or before EV_LIBRARY. */
+int engine_survey(struct engine *e, const char *bundled, const char *name, struct error *err);
+
 /* One consistent look at the state, for a frame. Never waits for a lane. */
 struct lane_status {
 	bool used, ready, busy, failed;

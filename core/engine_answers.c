@@ -69,6 +69,17 @@ int labels_missing(struct engine *e, struct label **out, int max)
 	return n;
 }
 
+void labels_forget(struct engine *e)
+{
+	for (int i = 0; i < LABEL_BUCKETS; i++) {
+		for (struct label *label = e->label_cache[i]; label; label = label->bucket) {
+			free(label->embedding);
+			label->embedding = NULL;
+			label->failed = false;
+		}
+	}
+}
+
 void labels_free(struct engine *e)
 {
 	for (int i = 0; i < LABEL_BUCKETS; i++) {
@@ -128,10 +139,10 @@ static void compare(const struct engine *e, const float *embedding, const float 
 	const struct lane *l = &e->lane[MODEL_SCORES];
 
 	scores_cosines(embedding, vectors, n, l->embed_size, cosine);
-	if (e->library->info(l->model)->sigmoid)
-		scores_sigmoid(cosine, n, e->library->logit_scale(l->model), e->library->logit_bias(l->model), probability);
+	if (l->sigmoid)
+		scores_sigmoid(cosine, n, l->logit_scale, l->logit_bias, probability);
 	else
-		scores_softmax(cosine, n, e->library->logit_scale(l->model), probability);
+		scores_softmax(cosine, n, l->logit_scale, probability);
 }
 
 void answers_embedding(struct engine *e, struct picture *p, float *embedding, double ms, int batch)
@@ -155,7 +166,8 @@ void answers_rescore(struct engine *e, uint32_t id, uint64_t ticket)
 	float *embedding = xmemdup(p->embedding, (size_t)e->lane[MODEL_SCORES].embed_size * sizeof *embedding);
 	float *probability = xcalloc((size_t)n, sizeof *probability), *cosine = xcalloc((size_t)n, sizeof *cosine);
 
-	/* A thousand labels take long enough to make the screen wait for the mutex; the vectors themselves are never changed nor freed. */
+	/* A thousand labels take long enough to make the screen wait for the mutex; the vectors themselves are never changed, and
+	 * freed by this thread alone. */
 	pthread_mutex_unlock(&e->lock);
 	compare(e, embedding, vectors, n, probability, cosine);
 	pthread_mutex_lock(&e->lock);

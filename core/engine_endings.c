@@ -110,16 +110,14 @@ void picture_refresh(struct engine *e, struct picture *p)
 	}
 	p->tries = 0;
 	find_again(p, again | (possible & ANSWER_VERDICTS ? 0 : ANSWER_VERDICTS));
-	if (p->phase == PHASE_PENDING) {
-		/* Verdicts on a caption that is yet to come are owed exactly while there are labels. */
-		p->missing = (p->missing & ~(unsigned)ANSWER_VERDICTS) | again;
-		if (p->missing & ANSWER_CAPTION)
-			p->missing |= possible & ANSWER_VERDICTS;
-	} else {
+	/* Verdicts on a caption that is yet to come are owed exactly while there are labels. */
+	p->missing = (p->missing & ~(unsigned)ANSWER_VERDICTS) | again;
+	if (p->missing & ANSWER_CAPTION)
+		p->missing |= possible & ANSWER_VERDICTS;
+	if (p->phase != PHASE_PENDING) {
 		if (p->phase == PHASE_ANSWERED)
 			e->refreshing++;
 		p->phase = PHASE_REFRESHING;
-		p->missing = again;
 		picture_know(e, p, false);
 		if (!e->has_selected || e->selected != p->id)
 			picture_move(e, p, ENGINE_BACKGROUND);
@@ -312,4 +310,78 @@ void pictures_without(struct engine *e, enum model_kind kind)
 		else
 			picture_settle(e, p, answers_of(kind));
 	}
+}
+
+/* ---------------------------------------------------------------- another model in a lane */
+
+void pictures_take_back(struct engine *e, enum model_kind kind)
+{
+	/* The pixels went with the batch. */
+	static const enum line_name back[LINES] = {
+		[LINE_IMAGE] = LINE_LOAD_SCORES, [LINE_CAPTION] = LINE_LOAD_CAPTION, [LINE_RESCORE] = LINE_RESCORE,
+		[LINE_TEXT] = LINE_TEXT,         [LINE_PREMISE] = LINE_PREMISE,
+	};
+
+	for (struct picture *p = e->all.last; p; p = p->all.prev) {
+		for (int i = LINE_IMAGE; i < LINES; i++) {
+			if (line_lane[i] != kind || !p->ticket[i])
+				continue;
+			picture_drop(e, p, (enum line_name)i);
+			line_join(e, p, back[i], true);
+		}
+	}
+}
+
+/* What the former model said goes, and what it was asked for with it. */
+static void forget_answers(struct engine *e, struct picture *p, enum model_kind kind)
+{
+	leave_lines(e, p, kind);
+	picture_drop(e, p, LINE_TEXT);
+	if (kind == MODEL_SCORES && p->embedding) {
+		e->embeddings--;
+		free(p->embedding);
+		p->embedding = NULL;
+	} else if (kind == MODEL_CAPTION) {
+		free(p->caption);
+		p->caption = NULL;
+	}
+	p->missing &= ~answers_of(kind);
+	p->lost &= ~answers_of(kind);
+}
+
+static void ask_anew(struct engine *e, struct picture *p, enum model_kind kind)
+{
+	unsigned possible = answers_possible(e);
+
+	if (kind == MODEL_SCORES && possible & ANSWER_SCORES) {
+		p->missing |= ANSWER_SCORES;
+		line_join(e, p, LINE_LOAD_SCORES, false);
+	} else if (kind == MODEL_CAPTION && possible & ANSWER_CAPTION) {
+		p->missing |= ANSWER_CAPTION;
+		line_join(e, p, LINE_LOAD_CAPTION, false);
+	}
+	/* It takes both, each there or still to come. */
+	if (kind != MODEL_NLI && possible & ANSWER_CLIPSCORE && (p->embedding || p->missing & ANSWER_SCORES) &&
+	    (p->caption || p->missing & ANSWER_CAPTION))
+		p->missing |= ANSWER_CLIPSCORE;
+}
+
+uint32_t *pictures_anew(struct engine *e, enum model_kind kind, int *n)
+{
+	uint32_t *ids = xcalloc(e->pictures + 1, sizeof *ids);
+	struct picture *p, *next;
+
+	*n = 0;
+	for (p = e->all.first; p; p = p->all.next) {
+		if (p->phase == PHASE_IDLE)
+			continue;
+		ids[(*n)++] = p->id;
+		forget_answers(e, p, kind);
+		ask_anew(e, p, kind);
+	}
+	for (p = e->all.first; p; p = next) {
+		next = p->all.next;
+		picture_refresh(e, p);
+	}
+	return ids;
 }

@@ -81,30 +81,35 @@ static int main_device(const int device[MODEL_KINDS], const bool open[MODEL_KIND
 	return best;
 }
 
-bool engine_forecast(struct engine *e, const struct engine_settings *settings, struct engine_forecast *out)
+/* instead: of which nothing is learnt yet, in its lane; may be NULL. The mutex is held. */
+static bool forecast_all(struct engine *e, const struct engine_settings *settings, const struct model *instead, struct engine_forecast *out)
 {
+	static const struct forecast_learned nothing;
+	int kind = instead ? (int)e->library->info(instead)->kind : -1;
+	const struct model *model[MODEL_KINDS];
 	struct forecast there[MODEL_KINDS];
 	int device[MODEL_KINDS], main, n = 0;
 	bool open[MODEL_KINDS], any = false;
 	const struct watched *w;
 
 	*out = (struct engine_forecast){0};
-	pthread_mutex_lock(&e->lock);
 	for (int i = 0; i < MODEL_KINDS; i++) {
-		open[i] = e->lane[i].ready;
+		model[i] = i == kind ? instead : e->lane[i].model;
+		open[i] = i == kind || e->lane[i].ready;
 		device[i] = device_for(&e->lane[i], settings);
 		any = any || open[i];
 	}
 	main = main_device(device, open);
 	for (int i = 0; i < MODEL_KINDS; i++) {
 		struct forecast_request request = request_of(e, (enum model_kind)i, settings, device[i]);
+		const struct forecast_learned *learned = i == kind ? &nothing : &e->learned;
 		struct forecast raw;
 
-		out->correction[i] = forecast_correction(&e->learned, (enum model_kind)i, request.precision);
+		out->correction[i] = forecast_correction(learned, (enum model_kind)i, request.precision);
 		if (!open[i])
 			continue;
-		e->library->forecast(e->lane[i].model, &request, &raw);
-		out->model[i] = forecast_corrected(&e->learned, (enum model_kind)i, request.precision, &raw);
+		e->library->forecast(model[i], &request, &raw);
+		out->model[i] = forecast_corrected(learned, (enum model_kind)i, request.precision, &raw);
 		if (device[i] == main)
 			there[n++] = out->model[i];
 	}
@@ -112,8 +117,28 @@ bool engine_forecast(struct engine *e, const struct engine_settings *settings, s
 	out->used = forecast_used(there, n, main == DEVICE_CPU);
 	out->limit = limit_used(&w->memory, limit_cap(settings, w->info.total), settings->reserve);
 	out->fits = out->used <= out->limit;
+	return any;
+}
+
+bool engine_forecast(struct engine *e, const struct engine_settings *settings, struct engine_forecast *out)
+{
+	bool any;
+
+	pthread_mutex_lock(&e->lock);
+	any = forecast_all(e, settings, NULL, out);
 	pthread_mutex_unlock(&e->lock);
 	return any;
+}
+
+void forecast_candidate(struct engine *e, const struct model *m, struct candidate *c)
+{
+	struct engine_forecast all;
+
+	forecast_all(e, &e->settings, m, &all);
+	c->forecast = all.model[c->info.kind];
+	c->used = all.used;
+	c->limit = all.limit;
+	c->fits = all.fits;
 }
 
 /* ---------------------------------------------------------------- learning */

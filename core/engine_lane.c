@@ -253,10 +253,14 @@ static void is_ready(struct lane *l, struct model *model, struct place place, do
 	l->device = place.device;
 	l->evicted = false;
 	l->parameters = info->parameters;
-	l->embed_size = info->embed_size;
 	lane_weigh(l);
+	/* From here on, with the mutex held, it is this model's answers that others see. */
+	l->embed_size = info->embed_size;
+	l->sigmoid = info->sigmoid;
+	l->logit_scale = e->library->logit_scale(model);
+	l->logit_bias = e->library->logit_bias(model);
 	l->failed = l->may_come = false;
-	l->ready = true;
+	l->used = l->ready = true;
 	event.ready.info = xmemdup(info, sizeof *info);
 	event.ready.precision = l->precision;
 	event.ready.seconds = seconds;
@@ -312,34 +316,40 @@ static struct model *open_model(struct lane *l, const struct model_control *cont
 	}
 }
 
-static void lane_open(struct lane *l)
+int lane_open(struct lane *l, struct error *err)
 {
 	struct model_control control = {.check = lane_check_stop, .progress = tell_loading, .ctx = l};
 	struct engine *e = l->engine;
 	struct model *model = NULL;
 	struct place place;
-	struct error err;
 	double begin = clock_now();
 
 	l->dirty = false;
 	if (!e->library)
-		fail(&err, E_MODEL, "%s: not opened, the model library is missing", l->dir);
+		fail(err, E_MODEL, "%s: not opened, the model library is missing", l->dir);
 	else
 		tune(l);
-	if (e->library && find_home(l, &err) == 0)
-		model = open_model(l, &control, &place, &err);
+	if (e->library && find_home(l, err) == 0)
+		model = open_model(l, &control, &place, err);
 	ladder_rest(l);
-	if (model) {
-		is_ready(l, model, place, clock_now() - begin);
-	} else if (!e->stop) {
-		bool told = l->failed;
+	if (!model)
+		return -1;
+	is_ready(l, model, place, clock_now() - begin);
+	return 0;
+}
 
-		l->may_come = e->library && err.code == E_MEMORY;
-		if (told)
-			engine_note(e, "%s", err.text);
-		else
-			lane_fail(l, &err);
-	}
+void lane_reopen(struct lane *l)
+{
+	struct engine *e = l->engine;
+	struct error err;
+
+	if (lane_open(l, &err) == 0 || e->stop)
+		return;
+	l->may_come = e->library && err.code == E_MEMORY;
+	if (l->failed)
+		engine_note(e, "%s", err.text);
+	else
+		lane_fail(l, &err);
 }
 
 /* Models are opened one after the other, in the order of their kinds. */
@@ -350,7 +360,7 @@ static void open_in_turn(struct lane *l)
 	while (!e->stop && e->opening != (int)l->kind)
 		pthread_cond_wait(&e->opened, &e->lock);
 	if (!e->stop && l->used)
-		lane_open(l);
+		lane_reopen(l);
 	e->opening++;
 	pthread_cond_broadcast(&e->opened);
 }
@@ -407,16 +417,19 @@ static void apply_settings(struct lane *l)
 /* One step; false: there is nothing to do. */
 static bool lane_step(struct lane *l)
 {
-	if (l->leave)
+	/* One that failed while it was at work holds nothing any more; loaders may still ask it to prepare. */
+	if (l->model && (l->leave || (l->failed && !l->evicted)))
 		return ladder_leave(l), true;
 	if (l->ready && l->engine->trial)
 		return trial_serve(l), true;
 	if (l->displaced)
 		return trial_leave(l), true;
+	if (l->swap)
+		return lane_swap(l), true;
 	if (l->dirty && l->ready)
 		return apply_settings(l), true;
 	if (l->dirty && l->may_come && !l->engine->trial)
-		return lane_open(l), true;
+		return lane_reopen(l), true;
 	return l->ready && lane_work[l->kind](l);
 }
 
@@ -428,12 +441,9 @@ void *lane_main(void *arg)
 
 	pthread_mutex_lock(&e->lock);
 	open_in_turn(l);
-	while (!e->stop && (l->ready || l->may_come))
+	while (!e->stop)
 		if (!lane_step(l))
 			pthread_cond_wait(&l->wake, &e->lock);
-	/* A model that failed while it was at work holds nothing any more; loaders may still ask it to prepare. */
-	if (l->model && l->failed && !l->evicted)
-		ladder_leave(l);
 	while (l->model && e->loaders_running)
 		pthread_cond_wait(&e->opened, &e->lock);
 	model = l->model;

@@ -48,7 +48,7 @@ static bool has_room(struct engine *e, const struct target *t, enum engine_prior
 {
 	const struct lane *l = &e->lane[t->kind];
 
-	if (!l->ready || e->trial)
+	if (!l->ready || l->swap || e->trial)
 		return false;
 	/* The selected picture never waits behind a full line; see evict. */
 	if (priority == ENGINE_SELECTED)

@@ -6,7 +6,7 @@
 
 #include "core/mem.h"
 
-static const unsigned line_lane[LINES] = {
+const unsigned line_lane[LINES] = {
 	[LINE_PREVIEW] = MODEL_KINDS,  [LINE_LOAD_SCORES] = MODEL_KINDS, [LINE_LOAD_CAPTION] = MODEL_KINDS, [LINE_IMAGE] = MODEL_SCORES,
 	[LINE_RESCORE] = MODEL_SCORES, [LINE_TEXT] = MODEL_SCORES,       [LINE_CAPTION] = MODEL_CAPTION,    [LINE_PREMISE] = MODEL_NLI,
 };

@@ -105,7 +105,7 @@ struct picture_list {
 
 struct label {
 	char *text;
-	float *embedding; /* [embed_size]; set once under the mutex, then only read */
+	float *embedding; /* [embed_size]; set under the mutex, then only read; freed by the lane that reads it */
 	bool failed;
 	struct label *bucket;
 };
@@ -135,8 +135,9 @@ struct lane {
 	pthread_t thread;
 	pthread_cond_t wake; /* work, settings, a wish to leave, or stop */
 	pthread_cond_t turn; /* our turn came, the batch was dropped, or memory became free */
-	struct model *model; /* set once, before ready */
+	struct model *model; /* set before ready; NULL again while another takes its place */
 	char *dir;           /* NULL: not used */
+	char *swap;          /* what is to take its place, or is about to; NULL: nothing */
 	bool used, ready, failed, busy;
 	bool may_come;     /* there was no memory to open it; a change of settings tries again */
 	int reserved;      /* pictures that loaders are preparing for this lane */
@@ -187,6 +188,8 @@ struct lane {
 	double token_seconds[SPEEDS];
 	int64_t speeds;
 	int embed_size;
+	bool sigmoid; /* as model_info and the library say of its scores, so that nobody has to ask a model that is about to go */
+	float logit_scale, logit_bias;
 	int64_t parameters, weight_bytes, weight_held;
 	int64_t peak;                    /* so far in the running batch; guarded by `account` */
 	int64_t last_peak;               /* of the last one */
@@ -240,6 +243,10 @@ struct engine {
 	struct lane *last_hungry;
 	int hungry_on;      /* that device */
 	bool device_failed; /* a CUDA context broke: all go to the CPU */
+
+	pthread_t surveyor; /* looks at the models at hand, see engine_survey.c */
+	bool surveys;       /* it does */
+	bool surveyor_joinable;
 
 	struct trial *trial; /* runs: lanes park, loaders make previews only */
 	pthread_t trial_thread;
@@ -310,6 +317,7 @@ void settings_cap(struct engine *e, int device);
 void settings_dirty(struct engine *e, int kind);
 void settings_prepare_anew(struct engine *e);    /* the size changed: what was prepared in another goes back to the loaders, in its order */
 int settings_image_size(const struct engine *e); /* of the captioner after the ladder; 0: its own */
+void settings_undo_ladder(struct engine *e);     /* all steps down: lanes and loaders go back to what is set */
 
 /* ---- engine_status.c */
 void *keeper_main(void *engine);                 /* samples memory, and brings back pictures that wait to be tried again */
@@ -321,8 +329,11 @@ void meter_end(struct lane *l);
 
 /* ---- engine_forecast.c; the mutex is held */
 void forecast_from_run(struct lane *l, const struct run *run); /* a run went well: what it held teaches the forecast */
+/* What the settings would hold with m in place of the model in its lane; takes forecast, used, limit, fits. */
+void forecast_candidate(struct engine *e, const struct model *m, struct candidate *c);
 
 /* ---- engine_pictures.c; the mutex is held */
+extern const unsigned line_lane[LINES]; /* the kind of model that serves the line; MODEL_KINDS: loaders do */
 void picture_list_append(struct picture_list *list, struct picture *p, size_t offset); /* offset: of the node within struct picture */
 void picture_list_remove(struct picture_list *list, struct picture *p, size_t offset);
 struct picture *picture_find(struct engine *e, uint32_t id);
@@ -353,6 +364,10 @@ void pictures_trim(struct engine *e);
 void picture_begin(struct engine *e, struct picture *p);
 /* The labels changed: what depends on them is done again from what is known. p may be gone afterwards. */
 void picture_refresh(struct engine *e, struct picture *p);
+/* Another model took the lane: what the former one said of all pictures is void and is asked anew. Returns the ids of those, malloc'd, [*n]. */
+uint32_t *pictures_anew(struct engine *e, enum model_kind kind, int *n);
+/* Stops the lane's batch: its pictures stand in line again, for when the lane goes on. */
+void pictures_take_back(struct engine *e, enum model_kind kind);
 /* Tries it again, from that line on, after settings.retry_delay; false: it was tried often enough, or err is its own fault. */
 bool picture_retry(struct engine *e, struct picture *p, enum line_name line, const struct error *err);
 /* Those whose time has come join their lines; seconds until the next one, or less than 0. */
@@ -377,6 +392,7 @@ double pictures_rate(const struct engine *e);
 unsigned answers_possible(const struct engine *e);
 /* The next labels without embedding into out[max]; returns how many. */
 int labels_missing(struct engine *e, struct label **out, int max);
+void labels_forget(struct engine *e); /* the embeddings; on CLIP's lane */
 void labels_free(struct engine *e);
 /* Keeps the image embedding (taken over) and scores at once when the labels are known. */
 void answers_embedding(struct engine *e, struct picture *p, float *embedding, double ms, int batch);
@@ -410,6 +426,16 @@ int lane_place(struct lane *l, struct error *err);
 int lane_check_stop(void *lane);
 /* The weights as they stand now. */
 void lane_weigh(struct lane *l);
+/* Opens the model in dir, down the ladder if it must, and tells that it is ready. -1: err says why. */
+int lane_open(struct lane *l, struct error *err);
+/* The same, and tells if it fails. */
+void lane_reopen(struct lane *l);
+
+/* ---- engine_swap.c; the mutex is held before and after */
+void lane_swap(struct lane *l); /* there is a wish */
+
+/* ---- engine_survey.c */
+void survey_join(struct engine *e); /* the controlling thread, without the mutex */
 
 /* ---- engine_turns.c; the mutex is held unless said otherwise */
 int lane_check(void *lane);              /* struct model_control.check; without the mutex */

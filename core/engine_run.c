@@ -19,10 +19,10 @@ bool lane_gather(struct lane *l, enum line_name name, int max)
 	struct line *line = &e->line[name];
 	struct timespec until = clock_after(1e-3 * GATHER_MS);
 
-	while (!e->stop && !l->dirty && line->count && line->count < max && !line->first[ENGINE_SELECTED] && more_comes(l, name))
+	while (!e->stop && !l->dirty && !l->swap && line->count && line->count < max && !line->first[ENGINE_SELECTED] && more_comes(l, name))
 		if (pthread_cond_timedwait(&l->wake, &e->lock, &until) == ETIMEDOUT)
 			break;
-	return !e->stop && !l->dirty && line->count;
+	return !e->stop && !l->dirty && !l->swap && line->count;
 }
 
 static void row_free(struct row *row)

@@ -188,23 +188,29 @@ struct engine_settings engine_get_settings(const struct engine *e)
 	return settings;
 }
 
+void settings_undo_ladder(struct engine *e)
+{
+	int before = settings_image_size(e);
+
+	ladder_reset(e);
+	if (before != settings_image_size(e))
+		settings_prepare_anew(e);
+	settings_dirty(e, MODEL_KINDS);
+	pthread_cond_broadcast(&e->load);
+}
+
 bool engine_undo_ladder(struct engine *e)
 {
 	struct event event = {.kind = EV_LADDER};
-	int steps, before;
+	int steps;
 
 	pthread_mutex_lock(&e->lock);
 	steps = e->steps;
-	before = settings_image_size(e);
 	if (steps) {
-		ladder_reset(e);
-		if (before != settings_image_size(e))
-			settings_prepare_anew(e);
-		settings_dirty(e, MODEL_KINDS);
+		settings_undo_ladder(e);
 		event.ladder.step = LADDER_UNDONE;
 		event.ladder.text = xasprintf("memory: %d step%s down undone: what was set is tried again", steps, steps == 1 ? "" : "s");
 		engine_emit(e, &event);
-		pthread_cond_broadcast(&e->load);
 	}
 	pthread_mutex_unlock(&e->lock);
 	return steps;

@@ -164,14 +164,16 @@ static int check_trial(const struct engine_trial *ask, int n, struct error *err)
 static unsigned choose_models(const struct engine *e, unsigned wanted, struct error *err)
 {
 	unsigned ready = 0, usable = 0;
+	bool swaps = false;
 
 	for (int kind = 0; kind < MODEL_KINDS; kind++) {
+		swaps = swaps || e->lane[kind].swap;
 		ready |= (unsigned)(e->lane[kind].ready && lane_usable(&e->lane[kind])) << kind;
 		usable |= (unsigned)lane_usable(&e->lane[kind]) << kind;
 	}
 	if (e->trial)
 		fail(err, E_USAGE, "a trial is running");
-	else if (usable & ~ready)
+	else if (usable & ~ready || swaps)
 		fail(err, E_USAGE, "models are still being opened: try again when they are ready");
 	else if (!ready || wanted & ~ready)
 		fail(err, E_MODEL, ready ? "a model that the trial asks for is not there" : "no model is there to be tried");

@@ -5,6 +5,16 @@
 
 #include "core/log.h"
 
+void candidate_free(struct candidate *c)
+{
+	if (!c)
+		return;
+	free(c->name);
+	free(c->path);
+	free(c->problem);
+	free(c);
+}
+
 void event_clear(struct event *e)
 {
 	switch (e->kind) {
@@ -30,6 +40,12 @@ void event_clear(struct event *e)
 		break;
 	case EV_LADDER:
 		free(e->ladder.text);
+		break;
+	case EV_SWAPPED:
+		free(e->swapped.again);
+		break;
+	case EV_CANDIDATE:
+		candidate_free(e->candidate);
 		break;
 	case EV_NOTE:
 		free(e->note);
@@ -57,6 +73,10 @@ void event_log(const struct event *e)
 		break;
 	case EV_READY:
 		log_write(LOG_INFO, "%s (%s) is ready after %.2f s", e->ready.info->name, e->ready.info->architecture, e->ready.seconds);
+		break;
+	case EV_SWAPPED:
+		if (e->err)
+			log_write(LOG_WARNING, "%s", e->err->text);
 		break;
 	case EV_MODEL_FAILED:
 		log_write(LOG_ERROR, "%s", e->err->text);

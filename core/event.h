@@ -31,18 +31,35 @@ enum event_kind {
 	EV_SETTINGS,     /* settings that a lane really uses now (precision after AUTO, batch) */
 	EV_ROOM,         /* the queue bound let go: pictures can be submitted again */
 	EV_LADDER,       /* ladder: one step down after an out-of-memory, or all undone */
-	EV_TRIAL,        /* trial, or err: E_MEMORY when it did not fit, E_CANCELLED, … */
-	EV_NOTE,         /* note: one line for the status line and the log */
+	EV_SWAPPED,   /* swapped: another model stands in the lane and answers anew; or err: it does not, and what stands there is as EV_READY says */
+	EV_CANDIDATE, /* candidate: a model at hand; none: those were all */
+	EV_TRIAL,     /* trial, or err: E_MEMORY when it did not fit, E_CANCELLED, … */
+	EV_NOTE,      /* note: one line for the status line and the log */
 };
 
 /* In this order. */
 enum ladder_step { LADDER_TRIM, LADDER_BATCH, LADDER_IMAGE, LADDER_PRECISION, LADDER_EVICT, LADDER_CPU, LADDER_UNDONE };
 
+/* A model at hand, and what the engine's settings would hold with it in place of the one that stands in its lane. */
+struct candidate {
+	char *name, *path;  /* as a person calls it, and what engine_swap takes; path NULL: it cannot be used */
+	char *problem;      /* why; NULL */
+	const char *source; /* where it was found: "Hugging Face", "folder"; static */
+	int64_t bytes;      /* of its files */
+	bool in_use;        /* it stands in its lane */
+	bool known;         /* what follows is */
+	struct model_info info;
+	struct forecast forecast; /* of the model alone */
+	int64_t used, limit;      /* the most that tensors on the device would hold with it, and what cap and reserve leave */
+	bool fits;
+};
+
 struct event {
 	enum event_kind kind;
-	uint32_t id;           /* the picture (engine_submit's id); unused for models */
-	uint32_t epoch;        /* the labels' epoch the answer belongs to */
-	enum model_kind model; /* EV_LOADING, EV_READY, EV_MODEL_FAILED, EV_SETTINGS, EV_LADDER, EV_PARTIAL; EV_FAILED unless it is the file */
+	uint32_t id;    /* the picture (engine_submit's id); unused for models */
+	uint32_t epoch; /* the labels' epoch the answer belongs to */
+	enum model_kind
+		model; /* EV_LOADING, EV_READY, EV_MODEL_FAILED, EV_SETTINGS, EV_LADDER, EV_SWAPPED, EV_PARTIAL; EV_FAILED unless it is the file */
 	union {
 		struct {
 			char version[64];
@@ -109,12 +126,18 @@ struct event {
 			double ms[MODEL_KINDS]; /* per picture, of the median pass */
 			int passes;
 		} trial;
-		char *note; /* owned */
+		struct {
+			uint32_t *again; /* owned, [n] ids of pictures whose answers by the former model are void and come anew */
+			int n;
+		} swapped;
+		struct candidate *candidate; /* owned */
+		char *note;                  /* owned */
 	};
-	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_PARTIAL, EV_FAILED, EV_TRIAL (failed) */
+	struct error *err; /* owned; EV_LIBRARY (failed), EV_MODEL_FAILED, EV_PARTIAL, EV_FAILED, EV_SWAPPED (failed), EV_TRIAL (failed) */
 };
 
 void event_clear(struct event *e);
+void candidate_free(struct candidate *c); /* NULL is fine */
 /* EV_INFO .. EV_CANCELLED: it is about the picture `id`. Of a picture's answers exactly one of EV_RANKING, EV_FAILED and EV_CANCELLED is the last. */
 bool event_is_answer(enum event_kind kind);
 /* Writes what is worth a line into the log, answers apart; engine_next does this for every event it hands out. */

@@ -5,6 +5,9 @@
  * half precision and for smaller images, more with beams), and what goes beyond the cap or the device is refused, all to the byte. Everything is counted
  * in `fake`; its members are changed and read between fake_lock and fake_unlock, or before the engine starts.
  *
+ * A model whose name has "large" in it weighs twice as much and says "a large picture …", one with "broken" is none, one with "unreadable" cannot be opened,
+ * and "siglip" gives each label a probability of its own.
+ *
  *	fake_reset();
  *	options.open_library = fake_open;
  */
