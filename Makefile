@@ -213,6 +213,12 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(SUPPORT_LIB) $(PLAIN_LIB) $(COR
 	$(link)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEXT_LIBS) $(CORE_LIBS)
 
+# What a model directory says of itself is known without libtorch: a function that gives nothing stands for each of the shim's.
+$(BUILD)/tests/fuzz/fuzz_config: $(BUILD)/tests/fuzz/fuzz_config.o $(call obj,$(NET_SRC)) $(SUPPORT_LIB) $(PLAIN_LIB) $(CORE_LIB)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(nm -u $(call obj,$(NET_SRC)) | awk '$$2 ~ /^tt_/ { print "-Wl,--defsym=" $$2 "=no_torch" }' | sort -u) \
+		$(TEXT_LIBS) $(CORE_LIBS)
+
 # Benches (tests/bench/README.md): material makes what the others measure on; bench_screen drives the program and needs no libtorch.
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c tests/bench/material.c))
 BENCHES := $(if $(filter 0,$(SCREEN)),$(filter-out %/bench_screen,$(BENCHES)),$(BENCHES))

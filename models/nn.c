@@ -153,6 +153,18 @@ void nn_count_made(const struct nn_source *s, enum tt_dtype dtype, int64_t count
 	s->count->held += tally_block(s->device, count * tally_size(dtype));
 }
 
+void nn_count_read(struct nn_source *s, const int64_t *shape, int ndim, const char *fmt, ...)
+{
+	va_list ap;
+	char *name;
+
+	va_start(ap, fmt);
+	name = xvasprintf(fmt, ap);
+	va_end(ap);
+	wanted(s, name, shape, ndim);
+	free(name);
+}
+
 bool nn_count_packed(const struct nn_source *s, int64_t out, int64_t in)
 {
 	int64_t bytes = tally_packed(s->device, s->count->packing, out, in);
@@ -281,10 +293,7 @@ struct nn_linear nn_linear_open_packed(struct nn_source *s, const char *prefix, 
 	struct nn_linear l;
 
 	if (s->count && nn_count_packed(s, out, in)) {
-		char *name = xasprintf("%s.weight", prefix);
-
-		wanted(s, name, TT_SHAPE(out, in));
-		free(name);
+		nn_count_read(s, TT_SHAPE(out, in), "%s.weight", prefix);
 		if (bias)
 			nn_weight(s, NN_ZEROS, TT_SHAPE(out), "%s.bias", prefix);
 		return (struct nn_linear){.out = out};

@@ -70,6 +70,8 @@ bool nn_has(const struct nn_source *s, const char *fmt, ...) __attribute__((form
  * matrices as they are. */
 void nn_count_made(const struct nn_source *s, enum tt_dtype dtype, int64_t count);
 bool nn_count_packed(const struct nn_source *s, int64_t out, int64_t in);
+/* … and one of the file's that is read to make others and then gone: a problem if it is missing or of another shape. */
+void nn_count_read(struct nn_source *s, const int64_t *shape, int ndim, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* After the last nn_weight: -1 with one error that names all problems (and the pool's own error, e.g. out of memory); what: "CLIP". Frees s's lists
  * except `made`. */
 int nn_finish(struct nn_source *s, const char *what, struct error *err);

@@ -65,8 +65,13 @@ static void fold(struct conv *c, struct nn_source *s, tt_mark m)
 }
 
 /* What is left of them after folding. */
-static struct conv count_folded(const struct nn_source *s, int64_t in, int64_t out, int kernel)
+static struct conv count_folded(struct nn_source *s, int64_t in, int64_t out, int kernel, const char *conv, const char *norm)
 {
+	static const char *const norms[] = {"weight", "bias", "running_mean", "running_var"};
+
+	nn_count_read(s, TT_SHAPE(out, in, kernel, kernel), "%s.weight", conv);
+	for (int i = 0; i < 4; i++)
+		nn_count_read(s, TT_SHAPE(out), "%s.%s", norm, norms[i]);
 	nn_count_made(s, s->compute, out * in * kernel * kernel);
 	nn_count_made(s, s->compute, out);
 	return (struct conv){0};
@@ -95,7 +100,8 @@ static struct conv open_named(struct nn_source *s, int64_t in, int64_t out, int 
 			      const char *norm)
 {
 	char *conv_name = xasprintf("%s.%s", block, conv), *norm_name = xasprintf("%s.%s", block, norm);
-	struct conv c = s->count ? count_folded(s, in, out, kernel) : open_conv(s, in, out, kernel, stride, conv_name, norm_name);
+	struct conv c =
+		s->count ? count_folded(s, in, out, kernel, conv_name, norm_name) : open_conv(s, in, out, kernel, stride, conv_name, norm_name);
 
 	free(conv_name);
 	free(norm_name);

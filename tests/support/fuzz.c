@@ -1,19 +1,25 @@
 /* fuzz.c - see fuzz.h. */
 #include "tests/support/fuzz.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "tests/support/fuzz_json.h"
 
-enum { SIZE_LIMIT = 1 << 16, MUTATIONS = 6 };
+enum { SIZE_LIMIT = 1 << 16, MUTATIONS = 6, SECONDS = 2 };
+enum { ALLOCATION_FLOOR = 64 * 1024, ALLOCATION_FACTOR = 16 };
 
 static char folder[] = "/tmp/vramble-fuzz-XXXXXX";
 static uint64_t state;
+static const char *kind, *dump;
+static __thread size_t most; /* bytes of one allocation; 0: any number */
 
 /* splitmix64 */
 static uint64_t next(void)
@@ -107,6 +113,12 @@ const char *fuzz_file(const char *name, const void *bytes, size_t size)
 
 	free(path);
 	path = xasprintf("%s/%s", folder, name);
+	if (strchr(name, '/')) {
+		char *below = xasprintf("%s/%.*s", folder, (int)strcspn(name, "/"), name);
+
+		mkdir(below, 0777);
+		free(below);
+	}
 	if (!write_file(path, bytes, size))
 		exit(1);
 	return path;
@@ -120,19 +132,72 @@ void fuzz_remove(const char *name)
 	free(path);
 }
 
-static void remove_folder(void)
+static int remove_entry(const char *path, const struct stat *about, int type, struct FTW *where)
 {
-	DIR *d = opendir(folder);
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d)))
-		fuzz_remove(entry->d_name);
-	if (d)
-		closedir(d);
-	rmdir(folder);
+	return remove(path);
 }
 
-static int run_file(const char *path, void (*run)(const uint8_t *bytes, size_t size))
+static void remove_folder(void)
+{
+	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- what an input may take ---- */
+
+#ifdef __SANITIZE_ADDRESS__
+/* of sanitizer/allocator_interface.h, which not every compiler brings along */
+int __sanitizer_install_malloc_and_free_hooks(void (*made)(const volatile void *at, size_t size), void (*freed)(const volatile void *at));
+
+static void check_allocation(const volatile void *made, size_t size)
+{
+	if (most == 0 || size <= most)
+		return;
+	fprintf(stderr, "%zu bytes allocated at once; %zu are the most for this input\n", size, most);
+	abort();
+}
+
+static void check_allocations(void)
+{
+	__sanitizer_install_malloc_and_free_hooks(check_allocation, NULL);
+}
+#else
+static void check_allocations(void)
+{
+}
+#endif
+
+void fuzz_limit(size_t bytes)
+{
+	most = bytes;
+}
+
+const char *fuzz_kind(void)
+{
+	return kind;
+}
+
+/* Counts CPU time, so that other programs do not matter. Its signal ends the process. */
+static void limit_time(int seconds)
+{
+	const struct itimerval limit = {.it_value.tv_sec = seconds};
+
+	setitimer(ITIMER_PROF, &limit, NULL);
+}
+
+typedef void run_function(const uint8_t *bytes, size_t size);
+
+static void run_one(const struct buffer *b, run_function *run)
+{
+	limit_time(SECONDS);
+	fuzz_limit(ALLOCATION_FLOOR + ALLOCATION_FACTOR * b->length);
+	run((const uint8_t *)b->text, b->length);
+	fuzz_limit(0);
+	limit_time(0);
+}
+
+/* ---- inputs ---- */
+
+static int run_file(const char *path, run_function *run)
 {
 	FILE *f = fopen(path, "rb");
 	struct buffer b = {0};
@@ -147,31 +212,56 @@ static int run_file(const char *path, void (*run)(const uint8_t *bytes, size_t s
 	while ((n = fread(block, 1, sizeof block, f)) > 0)
 		buffer_add(&b, block, n);
 	fclose(f);
-	run((const uint8_t *)b.text, b.length);
+	run_one(&b, run);
 	buffer_free(&b);
 	return 0;
 }
 
-static void run_mutations(long runs, const char *dump, const struct fuzz_seed *seeds, size_t n, void (*run)(const uint8_t *bytes, size_t size))
+/* The seeds themselves come first. */
+static void make_input(struct buffer *b, long i, const struct fuzz_seed *seeds, size_t n)
 {
-	for (long i = 0; i < runs; i++) {
-		const struct fuzz_seed *seed = &seeds[below(n)];
-		struct buffer b = {0};
+	const struct fuzz_seed *seed = &seeds[(size_t)i < n ? (size_t)i : below(n)];
 
-		buffer_add(&b, seed->bytes, seed->size);
-		/* The seeds themselves come first. */
-		for (size_t k = (size_t)i < n ? 0 : 1 + below(MUTATIONS); k > 0; k--)
-			mutate(&b, &seeds[below(n)]);
-		if (!dump || write_file(dump, b.text, b.length))
-			run((const uint8_t *)b.text, b.length);
-		buffer_free(&b);
-	}
-	printf("%ld runs\n", runs);
+	buffer_add(b, seed->bytes, seed->size);
+	for (size_t k = (size_t)i < n ? 0 : 1 + below(MUTATIONS); k > 0; k--)
+		if (below(2) == 0 || !fuzz_json_mutate(b, next))
+			mutate(b, &seeds[below(n)]);
 }
 
-int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, void (*run)(const uint8_t *bytes, size_t size))
+/* n seeds of one kind. */
+static void run_mutations(long runs, const struct fuzz_seed *seeds, size_t n, run_function *run)
 {
-	const char *dump = NULL;
+	for (long i = 0; i < runs; i++) {
+		struct buffer b = {0};
+
+		make_input(&b, i, seeds, n);
+		if (!dump || write_file(dump, b.text, b.length))
+			run_one(&b, run);
+		buffer_free(&b);
+	}
+	if (kind)
+		printf("%s: %ld\n", kind, runs);
+}
+
+static void run_kinds(long runs, const char *only, const struct fuzz_seed *seeds, size_t n, run_function *run)
+{
+	long sum = 0;
+
+	for (size_t from = 0, to; from < n; from = to) {
+		kind = seeds[from].kind;
+		for (to = from + 1; to < n && seeds[to].kind == kind;)
+			to++;
+		if (only && (!kind || strcmp(kind, only) != 0))
+			continue;
+		run_mutations(runs, seeds + from, to - from, run);
+		sum += runs;
+	}
+	printf("%ld runs\n", sum);
+}
+
+int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, run_function *run)
+{
+	const char *only = NULL;
 	long runs = 1000;
 	int failed = 0, files = 0;
 
@@ -179,6 +269,7 @@ int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, vo
 		perror(folder);
 		return 1;
 	}
+	check_allocations();
 	for (int i = 1; i < argc; i++) {
 		bool more = i + 1 < argc;
 
@@ -188,11 +279,13 @@ int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, vo
 			state = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "-dump") == 0 && more)
 			dump = argv[++i];
+		else if (strcmp(argv[i], "-kind") == 0 && more)
+			kind = only = argv[++i];
 		else if (files++, run_file(argv[i], run))
 			failed = 1;
 	}
 	if (files == 0)
-		run_mutations(runs, dump, seeds, n, run);
+		run_kinds(runs, only, seeds, n, run);
 	remove_folder();
 	return failed;
 }

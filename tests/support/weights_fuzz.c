@@ -2,12 +2,11 @@
 #include "tests/support/weights_fuzz.h"
 
 #include <stdlib.h>
-#include <sys/time.h>
 
 #include "models/checkpoint.h"
 #include "tests/support/fuzz.h"
 
-enum { SECONDS = 2 };
+enum { FLOOR = 64 * 1024 };
 
 /* The sum of all values, so that every byte is read. */
 static unsigned read_tensor(const struct checkpoint *c, const struct checkpoint_tensor *t)
@@ -43,34 +42,18 @@ static void read_all(const struct checkpoint *c)
 		abort();
 }
 
-/* Its signal ends the process. */
-static void limit_time(int seconds)
-{
-	const struct itimerval limit = {.it_value.tv_sec = seconds};
-
-	setitimer(ITIMER_PROF, &limit, NULL);
-}
-
 void weights_fuzz(const char *name, const uint8_t *bytes, size_t size)
 {
 	const char *path = fuzz_file(name, bytes, size);
 	struct error err = {0};
 	struct checkpoint *c;
 
-	limit_time(SECONDS);
+	fuzz_limit(FLOOR + 2 * size);
 	c = checkpoint_open(path, &err);
 	if (c)
 		read_all(c);
 	else if (err.text[0] == '\0' || err.code == E_NONE)
 		abort();
 	checkpoint_close(c);
-	limit_time(0);
 	fuzz_remove(name); /* some file systems wait for the disk when a file is written over */
-}
-
-/* Read by AddressSanitizer. Inputs are 64 KB at most: what asks for a megabyte at once has believed a number in the file. */
-const char *__asan_default_options(void);
-__attribute__((visibility("default"), used)) const char *__asan_default_options(void)
-{
-	return "max_allocation_size_mb=1:allocator_may_return_null=0";
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Writes the bytes as a file of that name and opens it as weights. Aborts when a tensor cannot be found by its name, is misaligned, when an error says
- * nothing, and when more than 2 s of CPU time go by. */
+ * nothing, and (as fuzz_limit does) at an allocation of more than twice the file's size and 64 KB. */
 void weights_fuzz(const char *name, const uint8_t *bytes, size_t size);
 
 #endif
