@@ -56,6 +56,19 @@ void scores_combine(const float *probability, const struct verdict *verdicts, in
 	}
 }
 
+void scores_zero_shot(const struct verdict *verdicts, int n, bool multi, float *out)
+{
+	bool one = !multi && n > 1;
+
+	for (int i = 0; i < n; i++) {
+		float pro = verdicts[i].entailment, both = pro + verdicts[i].contradiction;
+
+		out[i] = one ? verdicts[i].logit : both > 0 ? pro / both : 0.5f;
+	}
+	if (one)
+		scores_softmax(out, n, 1, out);
+}
+
 struct ranked {
 	float value;
 	int index;

@@ -8,6 +8,8 @@
 #ifndef CORE_SCORES_H
 #define CORE_SCORES_H
 
+#include <stdbool.h>
+
 #include "core/model.h"
 
 /* out[n]: dot products of the unit vector image[dim] with the unit vectors labels[n][dim]. A label that is NULL (it could not be embedded) gets -1,
@@ -27,6 +29,11 @@ float scores_clipscore(float cosine);
  * s = entailment + neutral / 2. A caption that entails the label leaves p its weight, one that is silent about it (neutral) dampens it by sqrt(1/2),
  * one that contradicts takes it away, however sure CLIP is. Without verdicts out = p, without probabilities out = s, without both 0. */
 void scores_combine(const float *probability, const struct verdict *verdicts, int n, float *out);
+
+/* Zero-shot classification of a premise by the labels whose hypotheses have these verdicts, as the transformers pipeline does it (Yin et al. 2019,
+ * arXiv:1909.00161). multi false and n > 1: one of the labels holds, softmax over their entailment logits. Otherwise each may hold: entailment against
+ * contradiction alone, 0.5 where neither is anything. out[n] in 0..1. */
+void scores_zero_shot(const struct verdict *verdicts, int n, bool multi, float *out);
 
 /* order[n]: indices by falling value; equal values keep the order of the labels; NaN comes last. */
 void scores_rank(const float *value, int n, int *order);

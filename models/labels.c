@@ -227,51 +227,21 @@ void label_order_describe(const struct label_order *order, char *out, size_t siz
 
 /* ---- arithmetic ---- */
 
-/* softmax over n logits that lie `stride` apart: out[i] = exp(x[i] - max) / sum */
-static void softmax(const float *x, int n, int stride, float *out)
-{
-	double most = x[0], sum = 0;
-
-	for (int i = 1; i < n; i++)
-		most = fmax(most, x[i * stride]);
-	for (int i = 0; i < n; i++)
-		sum += exp(x[i * stride] - most);
-	for (int i = 0; i < n; i++)
-		out[i] = (float)(exp(x[i * stride] - most) / sum);
-}
-
 void label_verdict(const struct label_order *order, const float *logits, struct verdict *out)
 {
+	double most = logits[0], sum = 0;
 	float p[MOST_LABELS] = {0};
 
-	softmax(logits, order->labels, 1, p);
+	for (int i = 1; i < order->labels; i++)
+		most = fmax(most, logits[i]);
+	for (int i = 0; i < order->labels; i++)
+		sum += exp(logits[i] - most);
+	for (int i = 0; i < order->labels; i++)
+		p[i] = (float)(exp(logits[i] - most) / sum);
 	out->entailment = p[order->entailment];
 	out->neutral = order->neutral < 0 ? 0 : p[order->neutral];
 	out->contradiction = p[order->contradiction];
-}
-
-void label_zero_shot(const struct label_order *order, const float *logits, int n, bool multi, float *scores)
-{
-	if (n > 1 && !multi) {
-		softmax(logits + order->entailment, n, order->labels, scores);
-		return;
-	}
-	for (int i = 0; i < n; i++) {
-		const float *row = logits + (size_t)i * (size_t)order->labels;
-
-		scores[i] = (float)(1 / (1 + exp((double)row[order->contradiction] - row[order->entailment])));
-	}
-}
-
-void label_rank(const float *scores, int n, int *rank)
-{
-	for (int i = 0; i < n; i++) {
-		int at = i;
-
-		for (; at > 0 && scores[rank[at - 1]] <= scores[i]; at--)
-			rank[at] = rank[at - 1];
-		rank[at] = i;
-	}
+	out->logit = logits[order->entailment];
 }
 
 /* ---- templates ---- */

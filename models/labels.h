@@ -1,4 +1,4 @@
-/* labels.h - what the outputs of an NLI classifier mean, and zero-shot classification with them. Plain C, any thread.
+/* labels.h - what the outputs of an NLI classifier mean, and the hypotheses that labels become. Plain C, any thread.
  *
  * Published checkpoints disagree about the order of entailment, neutral and contradiction, and some name their outputs LABEL_0, LABEL_1, LABEL_2. A wrong order
  * gives fluent nonsense, so an order is never guessed: it comes from an explicit setting, from id2label, or from a table of known models; else it is an error.
@@ -37,14 +37,8 @@ int label_order_find(const json_t *config, const char *dir, int labels, const ch
 /* "0 contradiction, 1 entailment, 2 neutral (id2label)", cut to size. */
 void label_order_describe(const struct label_order *order, char *out, size_t size);
 
-/* logits [labels] -> softmax over all outputs, by name. */
+/* logits [labels] -> softmax over all outputs, by name, and the one of entailment. What zero-shot classification makes of such: core/scores.h. */
 void label_verdict(const struct label_order *order, const float *logits, struct verdict *out);
-
-/* Zero-shot classification as the transformers pipeline does it (Yin et al. 2019, arXiv:1909.00161). logits [n][labels], one row per candidate label; scores
- * [n]. multi false and n > 1: softmax over the candidates' entailment logits. Otherwise each candidate alone: softmax over (contradiction, entailment). */
-void label_zero_shot(const struct label_order *order, const float *logits, int n, bool multi, float *scores);
-/* rank [n]: the candidates by falling score; of equals the later one first. */
-void label_rank(const float *scores, int n, int *rank);
 
 #define LABEL_TEMPLATE "This example is {}."
 

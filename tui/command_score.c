@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/mem.h"
+#include "core/scores.h"
 #include "core/utf8.h"
 #include "tui/command.h"
 #include "tui/library.h"
@@ -59,16 +61,36 @@ static void print_text(const struct scoring *s, const struct outcome *o)
 	fflush(stdout);
 }
 
-static json_t *label_json(const struct answers *a, const char *label, int i)
+/* What the transformers pipeline scores: one of the labels holds (single), or each for itself may (multi). */
+struct zero_shot {
+	float *single, *multi; /* [n]; NULL without verdicts */
+};
+
+static struct zero_shot zero_shot_of(const struct answers *a, int n)
+{
+	struct zero_shot z = {0};
+
+	if (a->verdicts) {
+		z.single = xcalloc((size_t)n, sizeof *z.single);
+		z.multi = xcalloc((size_t)n, sizeof *z.multi);
+		scores_zero_shot(a->verdicts, n, false, z.single);
+		scores_zero_shot(a->verdicts, n, true, z.multi);
+	}
+	return z;
+}
+
+static json_t *label_json(const struct answers *a, const struct zero_shot *z, const char *label, int i)
 {
 	json_t *row = json_pack("{s:s}", "label", label);
 
 	if (a->probability)
 		json_object_update_new(row, json_pack("{s:f, s:f}", "probability", (double)a->probability[i], "cosine", (double)a->cosine[i]));
-	if (a->verdicts)
+	if (a->verdicts) {
 		json_object_set_new(row, "nli",
 				    json_pack("{s:f, s:f, s:f}", "entailment", (double)a->verdicts[i].entailment, "neutral",
 					      (double)a->verdicts[i].neutral, "contradiction", (double)a->verdicts[i].contradiction));
+		json_object_set_new(row, "zero_shot", json_pack("{s:f, s:f}", "single", (double)z->single[i], "multi", (double)z->multi[i]));
+	}
 	if (a->combined)
 		json_object_set_new(row, "combined", json_real((double)a->combined[i]));
 	return row;
@@ -78,16 +100,19 @@ static void print_json(const struct scoring *s, const struct outcome *o)
 {
 	const struct answers *a = o->answers;
 	json_t *object = command_json(o), *labels = json_array();
+	struct zero_shot z = zero_shot_of(a, s->n);
 
 	if (a->caption)
 		json_object_set_new(object, "caption", json_string(a->caption));
 	if (!isnan(a->clipscore))
 		json_object_set_new(object, "clipscore", json_real((double)a->clipscore));
 	for (int i = 0; i < a->ranking_n; i++)
-		json_array_append_new(labels, label_json(a, s->labels[a->order[i]], a->order[i]));
+		json_array_append_new(labels, label_json(a, &z, s->labels[a->order[i]], a->order[i]));
 	if (!a->failure)
 		json_object_set(object, "labels", labels);
 	json_decref(labels);
+	free(z.single);
+	free(z.multi);
 	command_print_json(object);
 }
 

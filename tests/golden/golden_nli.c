@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "core/scores.h"
 #include "models/json.h"
 #include "models/labels.h"
 
@@ -40,8 +41,11 @@ static void compare_zero_shot(struct golden_case *c, const json_t *node, int lab
 {
 	const json_t *expected = json_object_get(node, "expected"), *entailment = json_object_get(node, "entailment_index");
 	const json_t *contradiction = json_object_get(node, "contradiction_index");
-	struct label_order order = {
-		.labels = labels, .entailment = (int)json_integer_value(entailment), .contradiction = (int)json_integer_value(contradiction)};
+	struct label_order order = {.labels = labels,
+				    .entailment = (int)json_integer_value(entailment),
+				    .neutral = -1,
+				    .contradiction = (int)json_integer_value(contradiction)};
+	struct verdict *verdicts;
 	float *scores;
 
 	if (!json_is_integer(entailment) || !json_is_integer(contradiction))
@@ -51,10 +55,14 @@ static void compare_zero_shot(struct golden_case *c, const json_t *node, int lab
 		return;
 	}
 	scores = xcalloc((size_t)rows, sizeof *scores);
-	label_zero_shot(&order, logits, rows, false, scores);
+	verdicts = xcalloc((size_t)rows, sizeof *verdicts);
+	for (int i = 0; i < rows; i++)
+		label_verdict(&order, logits + (size_t)i * (size_t)labels, &verdicts[i]);
+	scores_zero_shot(verdicts, rows, false, scores);
 	golden_compare(c, GOLDEN_VALUES, json_object_get(expected, "zero_shot_single"), "zero_shot_single", scores, (size_t)rows);
-	label_zero_shot(&order, logits, rows, true, scores);
+	scores_zero_shot(verdicts, rows, true, scores);
 	golden_compare(c, GOLDEN_VALUES, json_object_get(expected, "zero_shot_multi"), "zero_shot_multi", scores, (size_t)rows);
+	free(verdicts);
 	free(scores);
 }
 

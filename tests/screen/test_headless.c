@@ -130,6 +130,9 @@ static void score_verified_as_json(void **state)
 	assert_true(json_real_value(json_object_get(label, "probability")) > 0.9);
 	assert_true(json_real_value(json_object_get(json_object_get(label, "nli"), "entailment")) > 0.8);
 	assert_true(json_real_value(json_object_get(label, "combined")) > 0.8);
+	/* logits 2 and -2; 0.9 against 0.02 */
+	assert_float_equal(json_real_value(json_object_get(json_object_get(label, "zero_shot"), "single")), 0.982014, 1e-4);
+	assert_float_equal(json_real_value(json_object_get(json_object_get(label, "zero_shot"), "multi")), 0.978261, 1e-4);
 	json_decref(object);
 	free(out);
 }

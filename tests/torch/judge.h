@@ -72,7 +72,7 @@ static inline void judge_refuses(const char *dir, const char *says)
 static inline struct verdict judge_pair(struct model *m, const char *premise, const char *hypothesis)
 {
 	const struct text_pair pair = {premise, hypothesis};
-	struct verdict v = {-1, -1, -1};
+	struct verdict v = {-1, -1, -1, 0};
 	struct error err = {0};
 
 	if (judge_library->classify(m, &pair, 1, &v, NULL, &err) < 0)

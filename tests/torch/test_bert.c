@@ -135,7 +135,7 @@ static void refuses(const char *says)
 static struct verdict judge(struct model *m, const char *premise, const char *hypothesis)
 {
 	const struct text_pair pair = {premise, hypothesis};
-	struct verdict v = {-1, -1, -1};
+	struct verdict v = {-1, -1, -1, 0};
 	struct error err = {0};
 
 	if (lib->classify(m, &pair, 1, &v, NULL, &err) < 0)
@@ -189,7 +189,7 @@ static void verdict_is_the_softmax_of_the_network(void **state)
 	assert_int_equal(nn_finish(&source, "BERT", &err), 0);
 	logits = bert_logits(net, p, tt_from_i64(p, ids, TT_SHAPE(1, 10)), tt_from_i64(p, types, TT_SHAPE(1, 10)), NULL);
 	assert_int_equal(tt_to_f32(p, tt_softmax(p, logits, -1), probabilities, 3), 0);
-	wanted = (struct verdict){probabilities[1], probabilities[2], probabilities[0]};
+	wanted = (struct verdict){probabilities[1], probabilities[2], probabilities[0], 0};
 	same(v, wanted);
 	bert_net_destroy(net);
 	nn_source_free(&source);
@@ -276,7 +276,7 @@ static void the_order_is_obeyed(void **state)
 {
 	struct verdict cen = judge_under(CEN), enc = judge_under(NAMED("ENTAILMENT", "NEUTRAL", "CONTRADICTION")), moved, set;
 
-	moved = (struct verdict){cen.contradiction, cen.entailment, cen.neutral};
+	moved = (struct verdict){cen.contradiction, cen.entailment, cen.neutral, 0};
 	same(enc, moved);
 	set = judge_under("{" SHAPE_OF_NET ", \"num_labels\": 3, \"vramble_label_order\": \"contradiction,entailment,neutral\"}");
 	same(set, cen);

@@ -282,7 +282,7 @@ static void test_answers(void **state)
 {
 	static const char *const labels[] = {"a cat", "a dog"};
 	float probability[] = {0.2f, 0.8f}, cosine[] = {0.1f, 0.3f};
-	struct verdict verdicts[] = {{0.9f, 0.05f, 0.05f}, {0.1f, 0.2f, 0.7f}};
+	struct verdict verdicts[] = {{0.9f, 0.05f, 0.05f, 2}, {0.1f, 0.2f, 0.7f, -1}};
 	struct event scores = {.kind = EV_SCORES, .scores = {probability, cosine, 2, 11.4, 4}};
 	struct event caption = {.kind = EV_CAPTION, .caption = {.caption = {.text = "a dog\nruns", .tokens = 5}, .ms = 31, .batch = 2}};
 	struct event nli = {.kind = EV_VERDICTS, .verdicts = {verdicts, 2, 5}};

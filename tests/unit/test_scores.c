@@ -62,7 +62,7 @@ static void test_clipscore(void **state)
 static void test_combine(void **state)
 {
 	const float probability[3] = {0.64f, 0.25f, 0.11f};
-	const struct verdict verdicts[3] = {{0, 0, 1}, {0.9f, 0.1f, 0}, {0, 1, 0}};
+	const struct verdict verdicts[3] = {{0, 0, 1, -9}, {0.9f, 0.1f, 0, 5}, {0, 1, 0, -9}};
 	float out[3];
 	int order[3];
 
@@ -94,7 +94,7 @@ static void test_rank(void **state)
 static void test_margin_and_disagreement(void **state)
 {
 	const float probability[3] = {0.2f, 0.7f, 0.1f};
-	const struct verdict verdicts[3] = {{0, 0, 1}, {0.1f, 0.5f, 0.4f}, {0, 0, 1}};
+	const struct verdict verdicts[3] = {{0, 0, 1, -9}, {0.1f, 0.5f, 0.4f, 0}, {0, 0, 1, -9}};
 
 	assert_float_equal(scores_margin(probability, 3), 0.5, 1e-6);
 	assert_float_equal(scores_margin(probability, 1), 0.2, 1e-6);
@@ -103,16 +103,37 @@ static void test_margin_and_disagreement(void **state)
 	assert_float_equal(scores_disagreement(probability, NULL, 3), 0, 0);
 }
 
+/* Logits of a reference run (three pairs; contradiction, entailment, neutral): -3.720445, 0.3456225, -1.578214; -3.098601, 3.340394, -0.842559;
+ * -3.930307, -0.572134, -2.069473; and what its pipeline made of them. */
+static void test_zero_shot(void **state)
+{
+	const struct verdict verdicts[3] = {{0.8597045f, 0.1255561f, 0.01473935f, 0.3456225f},
+					    {0.9834278f, 0.01500062f, 0.00157153f, 3.340394f},
+					    {0.7945819f, 0.1777676f, 0.02765048f, -0.572134f}};
+	const struct verdict neither = {0, 1, 0, -200};
+	float out[3];
+
+	scores_zero_shot(verdicts, 3, false, out);
+	assert_float_equal(out[0], 0.04677224, 1e-6);
+	assert_float_equal(out[1], 0.9345462, 1e-6);
+	assert_float_equal(out[2], 0.01868149, 1e-6);
+	scores_zero_shot(verdicts, 3, true, out);
+	assert_float_equal(out[0], 0.9831443, 1e-6);
+	assert_float_equal(out[1], 0.9984046, 1e-6);
+	assert_float_equal(out[2], 0.9663715, 1e-6);
+	scores_zero_shot(verdicts, 1, false, out); /* a single label is judged alone */
+	assert_float_equal(out[0], 0.9831443, 1e-6);
+	scores_zero_shot(&neither, 1, true, out);
+	assert_float_equal(out[0], 0.5, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cosines),
-		cmocka_unit_test(test_softmax),
-		cmocka_unit_test(test_sigmoid),
-		cmocka_unit_test(test_clipscore),
-		cmocka_unit_test(test_combine),
-		cmocka_unit_test(test_rank),
-		cmocka_unit_test(test_margin_and_disagreement),
+		cmocka_unit_test(test_cosines), cmocka_unit_test(test_softmax),
+		cmocka_unit_test(test_sigmoid), cmocka_unit_test(test_clipscore),
+		cmocka_unit_test(test_combine), cmocka_unit_test(test_zero_shot),
+		cmocka_unit_test(test_rank),    cmocka_unit_test(test_margin_and_disagreement),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
