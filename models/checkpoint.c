@@ -1,16 +1,12 @@
 /* checkpoint.c - see checkpoint.h: which file of a folder counts, which reader a file is for, and the table that they fill. */
 #include "models/checkpoint.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +14,7 @@
 #include "core/mem.h"
 #include "models/checkpoint_private.h"
 
-enum { TEXT_MOST = 4096, TEXT_SHOWN = 80, OTHERS_SHOWN = 6 };
+enum { OTHERS_SHOWN = 6 };
 
 static const struct {
 	bool (*claims)(const unsigned char *bytes, size_t size);
@@ -32,7 +28,7 @@ enum { FORMATS = sizeof formats / sizeof formats[0] };
 
 /* ---- the file that counts */
 
-static bool ends_with(const char *text, const char *end)
+bool checkpoint_ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
 
@@ -59,7 +55,7 @@ static int count_saved(const char *dir, char **found, struct buffer *names)
 	int n = 0;
 
 	while (d && (entry = readdir(d))) {
-		if (!ends_with(entry->d_name, ".pt") && !ends_with(entry->d_name, ".pth"))
+		if (!checkpoint_ends_with(entry->d_name, ".pt") && !checkpoint_ends_with(entry->d_name, ".pth"))
 			continue;
 		if (n++ < OTHERS_SHOWN)
 			buffer_printf(names, "%s%s", n > 1 ? ", " : "", entry->d_name);
@@ -88,8 +84,7 @@ static char *find_in_folder(const char *dir, struct error *err)
 		if (n > 1)
 			fail(err, E_MODEL, "%s: several files of weights in it (%s); give the path of the one that is meant", dir, names.text);
 		else
-			fail(err, E_MODEL,
-			     "%s: no model.safetensors in this folder, nor pytorch_model.bin, an index of either, open_clip's, or a .pt", dir);
+			refuse_folder(dir, err);
 		free(path);
 		path = NULL;
 	}
@@ -108,18 +103,6 @@ static char *find_weights(const char *path, struct error *err)
 
 /* ---- mapping */
 
-static int fail_open(const char *path, int number, struct error *err)
-{
-	char target[PATH_MAX];
-	ssize_t n = number == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
-
-	if (n < 0)
-		return fail(err, E_IO, "%s: %s", path, strerror(number));
-	target[n] = '\0';
-	return fail(err, E_IO, "%s: a link to %s, which is not there: a download that was interrupted or cleaned up; download the file again", path,
-		    target);
-}
-
 static int map_opened(struct checkpoint_file *f, int fd, struct error *err)
 {
 	struct stat st;
@@ -128,7 +111,7 @@ static int map_opened(struct checkpoint_file *f, int fd, struct error *err)
 	if (fstat(fd, &st) < 0)
 		return fail(err, E_IO, "%s: %s", f->path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(err, E_FORMAT, "%s: not a regular file", f->path);
+		return refuse_kind(f->path, st.st_mode, err);
 	if (st.st_size == 0)
 		return fail(err, E_FORMAT, "%s: the file is empty; download it again", f->path);
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -139,43 +122,13 @@ static int map_opened(struct checkpoint_file *f, int fd, struct error *err)
 	return 0;
 }
 
-static bool is_text(const unsigned char *bytes, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		if (bytes[i] < ' ' && !isspace(bytes[i]))
-			return false;
-	return size > 0;
-}
-
-/* What servers and tools leave where weights should be. */
-static int refuse_text(const struct checkpoint_file *f, struct error *err)
-{
-	static const char lfs[] = "version https://git-lfs";
-	const unsigned char *bytes = f->map, *end = f->map + f->size;
-
-	if (f->size >= sizeof lfs && memcmp(bytes, lfs, sizeof lfs - 1) == 0)
-		return fail(err, E_FORMAT, "%s: a Git LFS pointer, not the weights; fetch them with `git lfs pull`", f->path);
-	if (end - bytes >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
-		bytes += 3;
-	while (bytes < end && isspace(*bytes))
-		bytes++;
-	if (end - bytes >= 9 && (strncasecmp((const char *)bytes, "<!doctype", 9) == 0 || strncasecmp((const char *)bytes, "<html", 5) == 0 ||
-				 strncasecmp((const char *)bytes, "<?xml", 5) == 0))
-		return fail(err, E_FORMAT,
-			    "%s: a web page saved as weights, as a server sends instead of a file (an error, a login): download it again", f->path);
-	if (f->size <= TEXT_MOST && is_text(f->map, f->size) && !ends_with(f->path, ".json"))
-		return fail(err, E_FORMAT, "%s: a text, not weights; download it again. It begins: \"%.*s\"", f->path,
-			    (int)(end - bytes < TEXT_SHOWN ? end - bytes : TEXT_SHOWN), (const char *)bytes);
-	return 0;
-}
-
 int checkpoint_map(struct checkpoint *c, const char *path, struct error *err)
 {
 	struct checkpoint_file *f;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc; /* a FIFO of that name must not hang us */
 
 	if (fd < 0)
-		return fail_open(path, errno, err);
+		return refuse_open(path, errno, err);
 	c->files = xrealloc(c->files, (size_t)c->n_files + 1, sizeof *c->files);
 	f = &c->files[c->n_files];
 	*f = (struct checkpoint_file){.path = xstrdup(path)};
@@ -185,19 +138,6 @@ int checkpoint_map(struct checkpoint *c, const char *path, struct error *err)
 	if (rc < 0 || refuse_text(f, err) < 0)
 		return -1;
 	return c->n_files - 1;
-}
-
-static int refuse_format(const struct checkpoint_file *f, struct error *err)
-{
-	if (ends_with(f->path, ".safetensors")) {
-		if (f->size < 10)
-			return fail(err, E_FORMAT, "%s: %zu bytes are too few for a safetensors file; download it again", f->path, f->size);
-		return fail(err, E_FORMAT, "%s: not a safetensors file: no JSON header at byte 8; download it again", f->path);
-	}
-	if (f->size > 262 && memcmp(f->map + 257, "ustar", 5) == 0)
-		return fail(err, E_FORMAT, "%s: a tar archive, as PyTorch wrote before 0.2; load and save the weights with a newer one", f->path);
-	return fail(err, E_FORMAT, "%s: not weights of a format that is known here (safetensors, or what torch.save writes); download it again",
-		    f->path);
 }
 
 int checkpoint_read_file(struct checkpoint *c, const char *path, struct error *err)
@@ -278,7 +218,7 @@ struct checkpoint *checkpoint_open(const char *path, struct error *err)
 	pthread_mutex_init(&c->mutex, NULL);
 	c->path = find_weights(path, err);
 	if (c->path)
-		rc = ends_with(c->path, ".index.json") ? shards_read(c, c->path, err) : checkpoint_read_file(c, c->path, err);
+		rc = checkpoint_ends_with(c->path, ".index.json") ? shards_read(c, c->path, err) : checkpoint_read_file(c, c->path, err);
 	if (rc < 0 || names_settle(c, err) < 0 || index_names(c, err) < 0) {
 		checkpoint_close(c);
 		return NULL;

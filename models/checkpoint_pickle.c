@@ -120,7 +120,7 @@ static const unsigned char *read_bytes(struct pickle *p, uint64_t n, struct erro
 	const unsigned char *bytes = p->bytes + p->at;
 
 	if (n > p->size - p->at) {
-		pickle_fail(p, err, "it ends too early; download the file again");
+		pickle_fail(p, err, "truncated, it ends too early; download the file again");
 		return NULL;
 	}
 	p->at += (size_t)n;

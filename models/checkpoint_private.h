@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "models/checkpoint.h"
 
@@ -59,6 +60,15 @@ struct checkpoint_entry *checkpoint_add(struct checkpoint *c, const char *name);
 void checkpoint_entry_free(struct checkpoint_entry *e); /* what it owns */
 /* Sets count and bytes from dtype, ndim and shape; E_FORMAT for negative sizes and products that overflow. */
 int checkpoint_measure(const char *path, struct checkpoint_tensor *t, struct error *err);
+
+bool checkpoint_ends_with(const char *text, const char *end);
+
+/* What cannot be read, or is no weights: -1 with words about what it is and what to do. refuse_text: 0 for what is no text. */
+int refuse_open(const char *path, int number, struct error *err); /* number: errno */
+int refuse_kind(const char *path, mode_t mode, struct error *err);
+int refuse_text(const struct checkpoint_file *f, struct error *err);
+int refuse_format(const struct checkpoint_file *f, struct error *err);
+int refuse_folder(const char *dir, struct error *err);
 
 /* The readers: tensors of c->files[file] are added to c. */
 bool safetensors_claims(const unsigned char *bytes, size_t size);
