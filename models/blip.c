@@ -49,10 +49,8 @@ static int configure(struct model *base, const json_t *config, struct error *err
 
 	if (blip_config_read(config, base->dir, &m->config, err) < 0 || preprocess_load(base->dir, PREPROCESS_BLIP, &m->preprocess, err) < 0)
 		return -1;
-	if (!m->preprocess.crop && !m->preprocess.squash)
-		return fail(err, E_MODEL, "%s/preprocessor_config.json: neither crops nor squashes pictures to the square that BLIP needs",
-			    base->dir);
-	preprocess_set_size(&m->preprocess, m->config.image_size);
+	if (preprocess_fit(&m->preprocess, base->dir, m->config.image_size, err) < 0)
+		return -1;
 	m->words = wordpiece_load(base->dir, err);
 	if (!m->words)
 		return -1;

@@ -10,7 +10,7 @@
 #include "models/checkpoint.h"
 #include "models/json.h"
 
-enum { HEAD_WIDTH = 64, MAX_LAYERS = 256 };
+enum { HEAD_WIDTH = 64, MAX_LAYERS = 256, OPEN_CLIP_TEXT_HEADS = 8 };
 
 struct sizes {
 	int64_t hidden, intermediate, layers, heads;
@@ -78,46 +78,52 @@ static int measure(const struct checkpoint *c, struct shapes *out, struct error 
 
 /* ---- from open_clip_config.json */
 
-/* What changes the network, with the only value that is no change. */
-static int refuse_variants(const char *file, const json_t *config, struct error *err)
+/* What changes the network beyond what is computed here. timm's own towers, towers of Hugging Face, CoCa, CLIPA and SigLIP are recognised by these. */
+static int refuse_variants(struct json_reader *r, const json_t *config)
 {
-	static const struct {
-		const char *key, *plain;
-	} variants[] = {
+	static const struct json_plain variants[] = {
 		{"multimodal_cfg", NULL},
+		{"audio_cfg", NULL},
 		{"init_logit_bias", NULL},
 		{"vision_cfg.timm_model_name", NULL},
+		{"vision_cfg.eva_model_name", NULL},
 		{"vision_cfg.attentional_pool", NULL},
 		{"vision_cfg.no_ln_pre", NULL},
 		{"vision_cfg.ls_init_value", NULL},
 		{"vision_cfg.final_ln_after_pool", NULL},
 		{"vision_cfg.global_average_pool", NULL},
 		{"vision_cfg.input_patchnorm", NULL},
-		{"vision_cfg.norm_kwargs", NULL},
-		{"vision_cfg.act_kwargs", NULL},
-		{"vision_cfg.pos_embed_type", "learnable"},
-		{"vision_cfg.pool_type", "tok"},
+		{"vision_cfg.block_type", "\"default\""},
+		{"vision_cfg.qk_norm", NULL},
+		{"vision_cfg.scaled_cosine_attn", NULL},
+		{"vision_cfg.scale_heads", NULL},
+		{"vision_cfg.scale_attn_inner", NULL},
+		{"vision_cfg.scale_attn", NULL},
+		{"vision_cfg.scale_fc", NULL},
+		{"vision_cfg.pos_embed_type", "\"learnable\""},
+		{"vision_cfg.pool_type", "\"tok\""},
 		{"text_cfg.hf_model_name", NULL},
 		{"text_cfg.embed_cls", NULL},
 		{"text_cfg.ls_init_value", NULL},
+		{"text_cfg.ln_post_emb", NULL},
 		{"text_cfg.no_causal_mask", NULL},
-		{"text_cfg.norm_kwargs", NULL},
-		{"text_cfg.act_kwargs", NULL},
+		{"text_cfg.final_ln_after_pool", NULL},
+		{"text_cfg.block_type", "\"default\""},
+		{"text_cfg.qk_norm", NULL},
+		{"text_cfg.scaled_cosine_attn", NULL},
+		{"text_cfg.scale_heads", NULL},
+		{"text_cfg.scale_attn_inner", NULL},
+		{"text_cfg.scale_attn", NULL},
+		{"text_cfg.scale_fc", NULL},
 		{"text_cfg.proj_bias", NULL},
-		{"text_cfg.pool_type", "argmax"},
-		{"text_cfg.proj_type", "linear"},
+		{"text_cfg.pool_type", "\"argmax\""},
+		{"text_cfg.proj_type", "\"linear\""},
+		{"text_cfg.hf_tokenizer_name", NULL},
+		{"text_cfg.tokenizer_mode", NULL},
+		{"text_cfg.tokenizer_kwargs", "{}"},
 	};
 
-	for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
-		const json_t *v = json_find(config, variants[i].key);
-		const char *text = json_string_value(v);
-
-		if (!v || json_is_false(v) || (text && variants[i].plain && strcmp(text, variants[i].plain) == 0))
-			continue;
-		return fail(err, E_MODEL, "%s: %s asks for a network that is not supported here; Hugging Face's files of it may be", file,
-			    variants[i].key);
-	}
-	return 0;
+	return json_refuse_others(r, config, variants, sizeof variants / sizeof variants[0]);
 }
 
 /* A size that the file names must be that of the weights. */
@@ -133,21 +139,67 @@ static int same_size(struct json_reader *r, const json_t *config, const char *ke
 	return 0;
 }
 
+/* Pictures may be larger than their whole patches, of which alone the weights tell. */
+static int read_image(struct json_reader *r, const json_t *config, struct shapes *s)
+{
+	int64_t said = json_int(r, config, "vision_cfg.image_size", (long)s->image, 1, 1 << 16);
+
+	if (r->failed || said / s->patch != s->image / s->patch)
+		return same_size(r, config, "vision_cfg.image_size", s->image);
+	s->image = said;
+	return 0;
+}
+
+/* As same_size of a part of another size. */
+static int same_ratio(struct json_reader *r, const json_t *config, const char *key, const struct sizes *tower)
+{
+	double said = json_number(r, config, key, (double)tower->intermediate / (double)tower->hidden);
+
+	if (r->failed)
+		return -1;
+	if (!json_find(config, key) || (int64_t)((double)tower->hidden * said) == tower->intermediate)
+		return 0;
+	return fail(r->err, E_MODEL, "%s: %s is %g, but the weights are %jd wide inside of %jd; they do not belong together", r->file, key, said,
+		    (intmax_t)tower->intermediate, (intmax_t)tower->hidden);
+}
+
+/* What a tower's norms and activation are given instead of the usual: "norm_kwargs" {"eps": 1e-6}, "act_kwargs" {"approximate": "tanh"}. */
+static int read_tower(struct json_reader *r, const json_t *config, const char *name, struct sizes *tower)
+{
+	static const struct json_plain norm[] = {{"elementwise_affine", "true"}, {"bias", "true"}};
+	const json_t *section = json_find(config, name);
+	const char *approximate = json_text(r, section, "act_kwargs.approximate", "none");
+
+	tower->eps = json_number(r, section, "norm_kwargs.eps", tower->eps);
+	if (r->failed || json_refuse_others(r, json_find(section, "norm_kwargs"), norm, sizeof norm / sizeof norm[0]) < 0)
+		return -1;
+	if (strcmp(approximate, "none") == 0)
+		return 0;
+	if (strcmp(approximate, "tanh") != 0 || strcmp(tower->activation, "gelu") != 0)
+		return fail(r->err, E_MODEL, "%s: %s.act_kwargs: approximate \"%s\" is not for the activation %s", r->file, name, approximate,
+			    tower->activation);
+	tower->activation = "gelu_pytorch_tanh";
+	return 0;
+}
+
+/* A text tower has 8 heads unless the file says another number, however wide it is. */
 static int read_open_clip(const char *file, const json_t *config, struct shapes *s, struct error *err)
 {
 	struct json_reader r = {.file = file, .err = err};
 
-	if (refuse_variants(file, config, err) < 0)
+	if (refuse_variants(&r, config) < 0)
 		return -1;
 	s->vision.activation = s->text.activation = json_flag(&r, config, "quick_gelu", false) ? "quick_gelu" : "gelu";
 	s->vision.heads = s->vision.hidden / json_int(&r, config, "vision_cfg.head_width", HEAD_WIDTH, 1, 1 << 16);
-	s->text.heads = json_int(&r, config, "text_cfg.heads", (long)s->text.heads, 1, 1 << 16);
-	if (same_size(&r, config, "embed_dim", s->projection) < 0 || same_size(&r, config, "vision_cfg.image_size", s->image) < 0 ||
+	s->text.heads = json_int(&r, config, "text_cfg.heads", OPEN_CLIP_TEXT_HEADS, 1, 1 << 16);
+	if (same_size(&r, config, "embed_dim", s->projection) < 0 || read_image(&r, config, s) < 0 ||
 	    same_size(&r, config, "vision_cfg.patch_size", s->patch) < 0 || same_size(&r, config, "vision_cfg.layers", s->vision.layers) < 0 ||
 	    same_size(&r, config, "vision_cfg.width", s->vision.hidden) < 0 || same_size(&r, config, "text_cfg.layers", s->text.layers) < 0 ||
-	    same_size(&r, config, "text_cfg.width", s->text.hidden) < 0 || same_size(&r, config, "text_cfg.context_length", s->context) < 0)
+	    same_size(&r, config, "text_cfg.width", s->text.hidden) < 0 || same_size(&r, config, "text_cfg.context_length", s->context) < 0 ||
+	    same_size(&r, config, "text_cfg.vocab_size", s->vocabulary) < 0 || same_ratio(&r, config, "vision_cfg.mlp_ratio", &s->vision) < 0 ||
+	    same_ratio(&r, config, "text_cfg.mlp_ratio", &s->text) < 0)
 		return -1;
-	return 0;
+	return read_tower(&r, config, "vision_cfg", &s->vision) < 0 ? -1 : read_tower(&r, config, "text_cfg", &s->text);
 }
 
 /* The folder's open_clip_config.json: 1 when there is one that has been read, 0 when there is none. */

@@ -7,7 +7,6 @@
 #include "models/clip_tower.h"
 
 enum { MAX_WIDTH = 1 << 16, MAX_IMAGE = 4096, MAX_ROWS = 1 << 24 };
-enum { EOS_UNKNOWN = 2 }; /* what the first published configs say instead of the true id */
 
 struct clip_net {
 	struct clip_config config;
@@ -43,27 +42,26 @@ static void read_text(struct json_reader *r, const json_t *section, struct clip_
 	out->eos_token = (int)json_int(r, section, "eos_token_id", 49407, 0, MAX_ROWS);
 }
 
-/* A tower's part of the config; in older files a "…_config_dict" beside it wins. The caller frees it. */
-static json_t *section_of(const json_t *config, const char *name, const char *over)
+/* A tower's part of the config. In older files a "…_config_dict" beside it takes its place as a whole: what that leaves open is the class's default there,
+ * too, whatever the other says. Without either all is the default. Borrowed, or NULL. */
+static const json_t *section_of(const json_t *config, const char *name, const char *over)
 {
-	json_t *section = json_copy(json_object_get(config, name));
+	const json_t *section = json_find(config, over);
 
-	json_object_update(section, json_object_get(config, over));
-	return section;
+	return section ? section : json_find(config, name);
 }
 
 static int check_config(const char *file, const struct clip_config *c, struct error *err)
 {
 	if (clip_tower_check(file, "vision_config", &c->vision, err) < 0 || clip_tower_check(file, "text_config", &c->text, err) < 0)
 		return -1;
-	if (c->image_size % c->patch_size != 0)
-		return fail(err, E_MODEL, "%s: image_size %d is no multiple of patch_size %d", file, c->image_size, c->patch_size);
-	return 0;
+	return clip_patch_check(file, c->image_size, c->patch_size, err);
 }
 
 int clip_config_read(const json_t *config, const char *dir, struct clip_config *out, struct error *err)
 {
-	json_t *vision = section_of(config, "vision_config", "vision_config_dict"), *text = section_of(config, "text_config", "text_config_dict");
+	const json_t *vision = section_of(config, "vision_config", "vision_config_dict"),
+		     *text = section_of(config, "text_config", "text_config_dict");
 	char *file = xasprintf("%s/config.json", dir);
 	struct json_reader r = {.file = file, .err = err};
 	int rc = -1;
@@ -77,8 +75,6 @@ int clip_config_read(const json_t *config, const char *dir, struct clip_config *
 		out->projection = (int)json_int(&r, config, "projection_dim", 512, 1, MAX_WIDTH);
 		rc = r.failed ? -1 : check_config(file, out, err);
 	}
-	json_decref(vision);
-	json_decref(text);
 	free(file);
 	return rc;
 }
@@ -149,13 +145,22 @@ static tt_tensor *project(const struct clip_net *net, tt_pool *p, const struct n
 	return tt_cast(p, tt_reshape(p, y, TT_SHAPE(-1, net->config.projection)), TT_F32);
 }
 
+/* The part of the pixels that whole patches cover: what is left at the right and below is not looked at. */
+static tt_tensor *cover(tt_pool *p, tt_tensor *pixels, int64_t size)
+{
+	if (tt_size(pixels, 2) == size)
+		return pixels;
+	return tt_slice(p, tt_slice(p, pixels, 2, 0, size), 3, 0, size);
+}
+
 /* A convolution whose stride is its size is a product over cut-out patches: [B,3,S,S] -> [B,G*G,d] fp32 */
 static tt_tensor *patch_rows(const struct clip_net *net, tt_pool *p, tt_tensor *pixels)
 {
 	int64_t side = net->config.patch_size, grid = net->config.image_size / side, d = net->config.vision.hidden, batch = tt_size(pixels, 0);
 	tt_mark start = tt_here(p);
-	tt_tensor *x = tt_reshape(p, tt_to(p, pixels, net->compute, net->device), TT_SHAPE(batch, 3, grid, side, grid, side));
-	tt_tensor *rows = tt_reshape(p, tt_permute(p, x, TT_SHAPE(0, 2, 4, 1, 3, 5)), TT_SHAPE(batch, grid * grid, 3 * side * side));
+	tt_tensor *x = tt_to(p, cover(p, pixels, grid * side), net->compute, net->device);
+	tt_tensor *cells = tt_permute(p, tt_reshape(p, x, TT_SHAPE(batch, 3, grid, side, grid, side)), TT_SHAPE(0, 2, 4, 1, 3, 5));
+	tt_tensor *rows = tt_reshape(p, cells, TT_SHAPE(batch, grid * grid, 3 * side * side));
 
 	x = tt_cast(p, tt_linear(p, rows, tt_reshape(p, net->patch, TT_SHAPE(d, 3 * side * side)), NULL), TT_F32);
 	tt_keep(p, start, &x, 1);
@@ -220,7 +225,7 @@ static tt_tensor *end_index(const struct clip_net *net, tt_pool *p, tt_tensor *i
 {
 	tt_tensor *where = ids;
 
-	if (net->config.eos_token != EOS_UNKNOWN)
+	if (net->config.eos_token != CLIP_EOS_UNKNOWN)
 		where = tt_cast(p, tt_eq_scalar(p, ids, net->config.eos_token), TT_I64);
 	return tt_argmax(p, where, 1);
 }

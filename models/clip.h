@@ -12,11 +12,13 @@ struct clip_tower_config {
 	double eps;
 };
 
+enum { CLIP_EOS_UNKNOWN = 2 }; /* what the first published configs say instead of the true id */
+
 struct clip_config {
 	struct clip_tower_config vision, text;
 	int image_size, patch_size;
 	int vocabulary, context;
-	int eos_token; /* 2 means: pool at the first maximum of the ids (old configs) */
+	int eos_token; /* CLIP_EOS_UNKNOWN: pool at the first maximum of the ids */
 	int projection;
 };
 

@@ -33,21 +33,36 @@ static void describe(struct model_info *info, const struct clip_config *c)
 	info->width[1] = c->text.hidden;
 }
 
+/* Another end than the tokenizer's would not be found in a text, or at its padding. */
+static int check_end(const struct clip_model *clip, const char *dir, struct error *err)
+{
+	int32_t end = bpe_role(clip->bpe, ROLE_EOS);
+
+	if (clip->config.eos_token == CLIP_EOS_UNKNOWN || clip->config.eos_token == end)
+		return 0;
+	return fail(err, E_MODEL, "%s: config.json's text_config says \"eos_token_id\": %d, the tokenizer %d; they must agree", dir,
+		    clip->config.eos_token, end);
+}
+
 static int configure(struct model *m, const json_t *config, struct error *err)
 {
 	struct clip_model *clip = (struct clip_model *)m;
+	int found = clip_config_read(config, m->dir, &clip->config, err) < 0 ? -1 : preprocess_load(m->dir, PREPROCESS_CLIP, &clip->preprocess, err);
 
-	if (clip_config_read(config, m->dir, &clip->config, err) < 0 || preprocess_load(m->dir, PREPROCESS_CLIP, &clip->preprocess, err) < 0)
+	if (found < 0)
 		return -1;
-	if (!clip->preprocess.crop && !clip->preprocess.squash)
-		return fail(err, E_MODEL, "%s/preprocessor_config.json: neither crops nor squashes pictures to the square that CLIP needs", m->dir);
-	preprocess_set_size(&clip->preprocess, clip->config.image_size);
+	if (!found && checkpoint_naming(m->file) != CKPT_NAMED_PLAIN)
+		clip->preprocess.openai_crop = true;
+	if (preprocess_fit(&clip->preprocess, m->dir, clip->config.image_size, err) < 0)
+		return -1;
 	clip->bpe = bpe_load_clip(m->dir, err);
 	if (!clip->bpe)
 		return -1;
 	if (bpe_size(clip->bpe) > (size_t)clip->config.vocabulary)
 		return fail(err, E_MODEL, "%s: the tokenizer has %zu tokens, the model knows %d", m->dir, bpe_size(clip->bpe),
 			    clip->config.vocabulary);
+	if (check_end(clip, m->dir, err) < 0)
+		return -1;
 	describe(&m->info, &clip->config);
 	return 0;
 }

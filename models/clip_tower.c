@@ -43,6 +43,13 @@ int clip_tower_check(const char *file, const char *name, const struct clip_tower
 	return 0;
 }
 
+int clip_patch_check(const char *file, int image_size, int patch_size, struct error *err)
+{
+	if (patch_size > image_size)
+		return fail(err, E_MODEL, "%s: patch_size %d is larger than image_size %d", file, patch_size, image_size);
+	return 0;
+}
+
 /* ---- weights */
 
 static struct nn_linear open_linear(struct nn_source *s, const char *prefix, int i, const char *name, int in, int out)

@@ -21,6 +21,9 @@ void clip_tower_read(struct json_reader *r, const json_t *section, const struct 
 /* name: of the section, for the message. */
 int clip_tower_check(const char *file, const char *name, const struct clip_tower_config *c, struct error *err);
 
+/* Pictures need at least one patch; what does not fill a patch at their right and lower edges is left out, as a convolution with that stride does. */
+int clip_patch_check(const char *file, int image_size, int patch_size, struct error *err);
+
 /* "<prefix>.encoder.layers.N..."; the layers' list is malloc'd, its tensors are the source's. */
 void clip_tower_open(struct clip_tower *t, const struct clip_tower_config *c, const char *prefix, struct nn_source *s);
 void clip_tower_close(struct clip_tower *t);

@@ -160,6 +160,41 @@ const char *json_text(struct json_reader *r, const json_t *object, const char *k
 	return json_is_string(value) ? json_string_value(value) : fallback;
 }
 
+/* 1.0 and 1 are the same. */
+static bool same_value(const json_t *value, const char *plain)
+{
+	char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT), *end;
+	double number = strtod(plain, &end);
+	bool same = strcmp(text, plain) == 0 || (json_is_number(value) && end != plain && *end == '\0' && json_number_value(value) == number);
+
+	free(text);
+	return same;
+}
+
+static bool says_nothing(const json_t *value, const char *plain)
+{
+	if (json_is_array(value))
+		return json_array_size(value) == 0;
+	return json_is_false(value) && (!plain || strcmp(plain, "true") != 0);
+}
+
+int json_refuse_others(struct json_reader *r, const json_t *object, const struct json_plain *keys, size_t n)
+{
+	for (size_t i = 0; i < n && !r->failed; i++) {
+		const json_t *value = json_find(object, keys[i].key);
+		char *text;
+
+		if (!value || says_nothing(value, keys[i].value) || (keys[i].value && same_value(value, keys[i].value)))
+			continue;
+		text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		fail(r->err, E_MODEL, "%s: \"%s\": %.80s is not supported%s%s%s", r->file, keys[i].key, text, keys[i].value ? "; only " : "",
+		     keys[i].value ? keys[i].value : "", keys[i].value ? " is" : "");
+		free(text);
+		r->failed = true;
+	}
+	return r->failed ? -1 : 0;
+}
+
 void json_floats(struct json_reader *r, const json_t *object, const char *key, float *out, size_t n)
 {
 	const json_t *value = json_find(object, key);

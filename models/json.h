@@ -47,6 +47,12 @@ double json_number(struct json_reader *r, const json_t *object, const char *key,
 bool json_flag(struct json_reader *r, const json_t *object, const char *key, bool fallback);
 /* Borrowed from the object. */
 const char *json_text(struct json_reader *r, const json_t *object, const char *key, const char *fallback);
+/* A key that changes what is computed, and the one value (as JSON; NULL: none) with which it does not. */
+struct json_plain {
+	const char *key, *value;
+};
+/* E_MODEL naming the first of n keys, with its value, that says something else than its plain one; absent, null, [] and (unless true is the plain one) false say nothing. */
+int json_refuse_others(struct json_reader *r, const json_t *object, const struct json_plain *keys, size_t n);
 /* n numbers into out, which keeps its contents when the key is absent. */
 void json_floats(struct json_reader *r, const json_t *object, const char *key, float *out, size_t n);
 

@@ -36,6 +36,7 @@ static const struct preprocess defaults[] = {
 		{.resize = true, .crop = true, .edge = 224, .crop_width = 224, .crop_height = 224, .mean = CLIP_MEAN, .deviation = CLIP_DEVIATION},
 	[PREPROCESS_OFA] = {.resize = true, .squash = true, .width = 480, .height = 480, .mean = HALF, .deviation = HALF},
 	[PREPROCESS_BLIP] = {.resize = true, .squash = true, .width = 384, .height = 384, .mean = CLIP_MEAN, .deviation = CLIP_DEVIATION},
+	[PREPROCESS_VIT] = {.resize = true, .squash = true, .width = 224, .height = 224, .mean = HALF, .deviation = HALF},
 	[PREPROCESS_SIGLIP] = {.resize = true, .squash = true, .width = 224, .height = 224, .mean = HALF, .deviation = HALF},
 };
 
@@ -43,9 +44,36 @@ struct preprocess preprocess_default(enum preprocess_kind kind)
 {
 	struct preprocess p = defaults[kind];
 
-	p.filter = RESAMPLE_BICUBIC;
+	p.filter = kind == PREPROCESS_VIT ? RESAMPLE_BILINEAR : RESAMPLE_BICUBIC;
 	p.scale = 1.0 / 255;
 	return p;
+}
+
+/* Whose processor a file is for, by the class that it names; those in the classes' names stand for one computing in tensors, or in pictures. */
+static int read_class(struct json_reader *r, const json_t *root, enum preprocess_kind *kind)
+{
+	static const struct {
+		const char *name;
+		enum preprocess_kind kind;
+	} classes[] = {
+		{"CLIPImageProcessor", PREPROCESS_CLIP},     {"CLIPFeatureExtractor", PREPROCESS_CLIP}, {"BlipImageProcessor", PREPROCESS_BLIP},
+		{"SiglipImageProcessor", PREPROCESS_SIGLIP}, {"ViTImageProcessor", PREPROCESS_VIT},     {"ViTFeatureExtractor", PREPROCESS_VIT},
+	};
+	const char *key = json_find(root, "image_processor_type") ? "image_processor_type" : "feature_extractor_type";
+	const char *name = json_text(r, root, key, NULL);
+
+	if (!name)
+		return r->failed ? -1 : 0;
+	for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+		size_t n = strlen(classes[i].name);
+		const char *rest = name + n;
+
+		if (strncmp(name, classes[i].name, n) == 0 && (*rest == '\0' || strcmp(rest, "Fast") == 0 || strcmp(rest, "Pil") == 0)) {
+			*kind = classes[i].kind;
+			return 0;
+		}
+	}
+	return fail(r->err, E_FORMAT, "%s: \"%s\": \"%s\" is not supported; the processors of CLIP, BLIP, SigLIP and ViT are", r->file, key, name);
 }
 
 static int size_at(struct json_reader *r, const json_t *root, const char *key, int fallback)
@@ -53,12 +81,12 @@ static int size_at(struct json_reader *r, const json_t *root, const char *key, i
 	return (int)json_int(r, root, key, fallback, 1, PREPROCESS_MAX_SIZE);
 }
 
-/* "size": 224 in old files, else {"shortest_edge": 224} or {"height": 384, "width": 384}. */
-static void read_size(struct json_reader *r, const json_t *root, struct preprocess *p)
+/* "size": 224 in old files, else {"shortest_edge": 224} or {"height": 384, "width": 384}. Only CLIP's processor keeps the aspect. */
+static void read_size(struct json_reader *r, const json_t *root, enum preprocess_kind kind, struct preprocess *p)
 {
 	const json_t *size = json_find(root, "size");
 
-	if (json_is_object(size) && json_find(size, "shortest_edge")) {
+	if (json_is_object(size) && kind == PREPROCESS_CLIP && json_find(size, "shortest_edge")) {
 		p->squash = false;
 		p->edge = size_at(r, root, "size.shortest_edge", 1);
 	} else if (json_is_object(size)) {
@@ -72,24 +100,49 @@ static void read_size(struct json_reader *r, const json_t *root, struct preproce
 	}
 }
 
-static void read_huggingface(struct json_reader *r, const json_t *root, struct preprocess *p)
+static void read_crop(struct json_reader *r, const json_t *root, struct preprocess *p)
 {
 	bool dict = json_is_object(json_find(root, "crop_size"));
 
+	p->crop_width = (int)json_int(r, root, dict ? "crop_size.width" : "crop_size", dict ? JSON_NEEDED : p->crop_width, 1, PREPROCESS_MAX_SIZE);
+	p->crop_height = (int)json_int(r, root, dict ? "crop_size.height" : "crop_size", dict ? JSON_NEEDED : p->crop_height, 1, PREPROCESS_MAX_SIZE);
+}
+
+/* Three numbers, or one for all three. */
+static void read_channels(struct json_reader *r, const json_t *root, const char *key, float out[3])
+{
+	const json_t *value = json_find(root, key);
+
+	if (json_is_number(value))
+		out[0] = out[1] = out[2] = (float)json_number_value(value);
+	else
+		json_floats(r, root, key, out, 3);
+}
+
+/* kind: of the processor. */
+static int read_huggingface(struct json_reader *r, const json_t *root, enum preprocess_kind kind, struct preprocess *p)
+{
+	p->sized = json_find(root, "size") || json_find(root, "crop_size");
 	p->resize = json_flag(r, root, "do_resize", p->resize);
 	p->crop = json_flag(r, root, "do_center_crop", p->crop);
-	read_size(r, root, p);
-	p->crop_width = size_at(r, root, dict ? "crop_size.width" : "crop_size", p->crop_width);
-	p->crop_height = size_at(r, root, dict ? "crop_size.height" : "crop_size", p->crop_height);
+	if (p->crop && kind != PREPROCESS_CLIP)
+		return fail(r->err, E_FORMAT, "%s: \"do_center_crop\": true (to \"crop_size\") is for CLIP's processor; this model's does not crop",
+			    r->file);
+	if (json_flag(r, root, "do_pad", false))
+		return fail(r->err, E_FORMAT, "%s: \"do_pad\": true is not supported", r->file);
+	read_size(r, root, kind, p);
+	if (p->crop)
+		read_crop(r, root, p);
 	p->filter = (enum resample_filter)json_int(r, root, "resample", p->filter, 0, RESAMPLE_FILTERS - 1);
 	p->scale = json_flag(r, root, "do_rescale", true) ? json_number(r, root, "rescale_factor", p->scale) : 1.0;
-	json_floats(r, root, "image_mean", p->mean, 3);
-	json_floats(r, root, "image_std", p->deviation, 3);
+	read_channels(r, root, "image_mean", p->mean);
+	read_channels(r, root, "image_std", p->deviation);
 	if (!json_flag(r, root, "do_normalize", true))
 		for (int i = 0; i < 3; i++) {
 			p->mean[i] = 0;
 			p->deviation[i] = 1;
 		}
+	return 0;
 }
 
 /* ModelScope's configuration.json of an OFA captioner. */
@@ -107,18 +160,21 @@ static void read_modelscope(struct json_reader *r, const json_t *root, struct pr
 static int read_open_clip(struct json_reader *r, const json_t *root, struct preprocess *p, struct error *err)
 {
 	const char *mode = json_text(r, root, "preprocess_cfg.resize_mode", "shortest");
-	const char *filter = json_text(r, root, "preprocess_cfg.interpolation", "bicubic");
+	const char *filter = json_text(r, root, "preprocess_cfg.interpolation", "bicubic"),
+		   *colours = json_text(r, root, "preprocess_cfg.mode", "RGB");
 	int size = size_at(r, root, "model_cfg.vision_cfg.image_size", p->edge);
 
 	p->openai_crop = true;
 	p->squash = strcmp(mode, "squash") == 0;
 	p->crop = !p->squash;
 	p->edge = p->width = p->height = p->crop_width = p->crop_height = size;
-	json_floats(r, root, "preprocess_cfg.mean", p->mean, 3);
-	json_floats(r, root, "preprocess_cfg.std", p->deviation, 3);
+	read_channels(r, root, "preprocess_cfg.mean", p->mean);
+	read_channels(r, root, "preprocess_cfg.std", p->deviation);
+	if (strcmp(colours, "RGB") != 0)
+		return fail(err, E_FORMAT, "%s: mode \"%s\" is not supported; RGB is", r->file, colours);
 	if (strcmp(filter, "bilinear") == 0)
 		p->filter = RESAMPLE_BILINEAR;
-	else if (strcmp(filter, "bicubic") != 0)
+	else if (strcmp(filter, "bicubic") != 0 && strcmp(filter, "random") != 0) /* random: in training only */
 		return fail(err, E_FORMAT, "%s: interpolation \"%s\" is not known; bicubic and bilinear are", r->file, filter);
 	if (!p->squash && strcmp(mode, "shortest") != 0)
 		return fail(err, E_FORMAT, "%s: resize_mode \"%s\" is not supported; shortest and squash are", r->file, mode);
@@ -140,18 +196,21 @@ static int check(const struct preprocess *p, const char *path, struct error *err
 int preprocess_read(const char *path, enum preprocess_kind kind, struct preprocess *out, struct error *err)
 {
 	json_t *root = json_read(path, JSON_LIMIT, err);
+	const json_t *inner = json_find(root, "image_processor"), *part = json_is_object(inner) ? inner : root;
 	struct json_reader r = {.file = path, .err = err};
 	int result = 0;
 
 	*out = preprocess_default(kind);
 	if (!root)
 		return -1;
-	if (json_find(root, "preprocess_cfg"))
+	if (json_find(root, "preprocess_cfg")) {
 		result = read_open_clip(&r, root, out, err);
-	else if (json_is_object(json_find(root, "model")))
+	} else if (json_is_object(json_find(root, "model"))) {
 		read_modelscope(&r, root, out);
-	else
-		read_huggingface(&r, root, out);
+	} else if ((result = read_class(&r, part, &kind)) == 0) {
+		*out = preprocess_default(kind);
+		result = read_huggingface(&r, part, kind, out);
+	}
 	if (result == 0)
 		result = r.failed ? -1 : check(out, path, err);
 	json_decref(root);
@@ -160,17 +219,18 @@ int preprocess_read(const char *path, enum preprocess_kind kind, struct preproce
 
 int preprocess_load(const char *dir, enum preprocess_kind kind, struct preprocess *out, struct error *err)
 {
-	const char *const names[] = {"preprocessor_config.json", kind == PREPROCESS_OFA    ? "configuration.json"
-								 : kind == PREPROCESS_CLIP ? "open_clip_config.json"
-											   : NULL};
+	const char *const names[] = {"preprocessor_config.json", "processor_config.json",
+				     kind == PREPROCESS_OFA    ? "configuration.json"
+				     : kind == PREPROCESS_CLIP ? "open_clip_config.json"
+							       : NULL};
 
-	for (size_t i = 0; i < 2 && names[i]; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && names[i]; i++) {
 		char *path = xasprintf("%s/%s", dir, names[i]);
 		int result = access(path, F_OK) == 0 ? preprocess_read(path, kind, out, err) : 1;
 
 		free(path);
 		if (result <= 0)
-			return result;
+			return result < 0 ? -1 : 1;
 	}
 	*out = preprocess_default(kind);
 	return 0;
@@ -186,6 +246,18 @@ void preprocess_set_size(struct preprocess *p, int size)
 	} else {
 		p->width = p->height = size;
 	}
+}
+
+int preprocess_fit(struct preprocess *p, const char *dir, int size, struct error *err)
+{
+	int width = p->crop ? p->crop_width : p->width, height = p->crop ? p->crop_height : p->height;
+
+	if (p->sized && (width != size || height != size))
+		return fail(err, E_MODEL,
+			    "%s: its processor makes pictures of %dx%d pixels, config.json's image_size is %d; they do not belong together", dir,
+			    width, height, size);
+	preprocess_set_size(p, size);
+	return 0;
 }
 
 /* One axis of the centre crop: where it starts in the resized picture, how much is used, where that lies in the output. */

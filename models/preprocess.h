@@ -24,6 +24,7 @@ enum preprocess_kind {
 	PREPROCESS_CLIP,  /* shorter side to 224, centre crop */
 	PREPROCESS_OFA,   /* both sides to 480, mean and deviation 0.5 */
 	PREPROCESS_BLIP,  /* both sides to 384, CLIP's mean and deviation */
+	PREPROCESS_VIT,   /* both sides to 224 by bilinear interpolation, mean and deviation 0.5; some folders of the others name its processor */
 	PREPROCESS_SIGLIP /* both sides to 224, mean and deviation 0.5 */
 };
 
@@ -31,6 +32,7 @@ enum { PREPROCESS_MAX_SIZE = 8192 };
 
 struct preprocess {
 	bool resize, crop;
+	bool sized;       /* the file says how large pictures become */
 	bool squash;      /* both sides straight to width x height; else the shorter side to `edge`, aspect kept */
 	bool openai_crop; /* an odd margin is halved to the even side (torchvision); else rounded down (Hugging Face) */
 	int edge, width, height;
@@ -50,14 +52,18 @@ struct preprocess_plan {
 
 struct preprocess preprocess_default(enum preprocess_kind kind);
 
-/* Reads dir/preprocessor_config.json, else (PREPROCESS_OFA) dir/configuration.json, else (PREPROCESS_CLIP) dir/open_clip_config.json; the defaults if none
- * is there. E_FORMAT names file and key of what is wrong or cannot be done. */
+/* Reads dir/preprocessor_config.json, else dir/processor_config.json, else (PREPROCESS_OFA) dir/configuration.json, else (PREPROCESS_CLIP)
+ * dir/open_clip_config.json: 1; the defaults if none is there: 0. -1 with E_FORMAT names file and key of what is wrong or cannot be done. */
 int preprocess_load(const char *dir, enum preprocess_kind kind, struct preprocess *out, struct error *err);
-/* One of the three files, told apart by its content: keys "preprocess_cfg" (open_clip), "model" (ModelScope), otherwise Hugging Face. */
+/* One of these files, told apart by its content: keys "preprocess_cfg" (open_clip), "model" (ModelScope), otherwise Hugging Face, whose processor_config.json
+ * has it under "image_processor". A processor's class that the file names has the say over kind's defaults. */
 int preprocess_read(const char *path, enum preprocess_kind kind, struct preprocess *out, struct error *err);
 
 /* Makes the output size x size, size in 1..PREPROCESS_MAX_SIZE; the crop keeps its share. */
 void preprocess_set_size(struct preprocess *p, int size);
+
+/* For a network that takes size x size only: as preprocess_set_size where no file says how large pictures become; E_MODEL when one says another size. */
+int preprocess_fit(struct preprocess *p, const char *dir, int size, struct error *err);
 
 /* E_LIMIT for pictures so elongated that the resized one is beyond RESAMPLE_MAX_SIDE. */
 int preprocess_plan(const struct preprocess *p, int width, int height, struct preprocess_plan *out, struct error *err);

@@ -36,11 +36,13 @@ static int check_config(const char *file, const struct siglip_config *c, struct 
 {
 	if (clip_tower_check(file, "vision_config", &c->vision, err) < 0 || clip_tower_check(file, "text_config", &c->text, err) < 0)
 		return -1;
-	if (c->vision.hidden != c->text.hidden)
-		return fail(err, E_MODEL, "%s: vision_config's hidden_size %d and text_config's %d differ, so pictures and texts cannot be compared",
-			    file, c->vision.hidden, c->text.hidden);
-	if (c->patch_size > c->image_size)
-		return fail(err, E_MODEL, "%s: patch_size %d is larger than image_size %d", file, c->patch_size, c->image_size);
+	if (c->vision.hidden != c->projection)
+		return fail(
+			err, E_MODEL,
+			"%s: vision_config's hidden_size %d and text_config's projection_size %d differ, so pictures and texts cannot be compared",
+			file, c->vision.hidden, c->projection);
+	if (clip_patch_check(file, c->image_size, c->patch_size, err) < 0)
+		return -1;
 	if (c->vocabulary == GEMMA_WORDS)
 		return fail(err, E_MODEL, "%s: vocab_size %d is SigLIP 2's, whose tokenizer is not supported", file, c->vocabulary);
 	return 0;
@@ -65,7 +67,11 @@ int siglip_config_read(const json_t *config, const char *dir, struct siglip_conf
 		out->patch_size = (int)json_int(&r, vision, "patch_size", 16, 1, MAX_IMAGE);
 		out->vocabulary = (int)json_int(&r, text, "vocab_size", 32000, 1, MAX_ROWS);
 		out->context = (int)json_int(&r, text, "max_position_embeddings", 64, 1, MAX_WIDTH);
-		rc = r.failed ? -1 : check_config(file, out, err);
+		out->projection = (int)json_int(&r, text, "projection_size", out->text.hidden, 1, MAX_WIDTH);
+		if (!json_flag(&r, vision, "vision_use_head", true))
+			fail(err, E_MODEL, "%s: \"vision_use_head\": false: without its head the picture tower makes no vector to score with", file);
+		else
+			rc = r.failed ? -1 : check_config(file, out, err);
 	}
 	free(file);
 	return rc;
@@ -108,7 +114,7 @@ static void open_text(struct siglip_net *net, struct nn_source *s)
 	net->text_positions = nn_weight_f32(s, NN_NORMAL, TT_SHAPE(c->context, d), "text_model.embeddings.position_embedding.weight");
 	clip_tower_open(&net->text, &c->text, "text_model", s);
 	net->last = nn_norm_open(s, "text_model.final_layer_norm", d, c->text.eps);
-	net->head = nn_linear_open(s, "text_model.head", d, d, true);
+	net->head = nn_linear_open(s, "text_model.head", d, c->projection, true);
 }
 
 struct siglip_net *siglip_net_create(const struct siglip_config *config, struct nn_source *source)
@@ -229,7 +235,7 @@ tt_tensor *siglip_text_features(const struct siglip_net *net, tt_pool *p, tt_ten
 	tt_keep(p, start, (tt_tensor *[]){x, end, bias}, 3);
 	x = clip_tower_run(&net->text, p, x, bias, false, end, NULL);
 	x = nn_linear(p, &net->head, nn_norm(p, &net->last, x, net->compute));
-	x = tt_cast(p, tt_reshape(p, x, TT_SHAPE(rows, net->config.text.hidden)), TT_F32);
+	x = tt_cast(p, tt_reshape(p, x, TT_SHAPE(rows, net->config.projection)), TT_F32);
 	tt_keep(p, start, &x, 1);
 	return x;
 }

@@ -2,9 +2,11 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/mem.h"
 #include "models/forecast.h"
+#include "models/json.h"
 #include "models/models.h"
 #include "models/preprocess.h"
 #include "models/siglip.h"
@@ -19,7 +21,9 @@ struct siglip_model {
 	struct siglip_config config;
 	struct siglip_net *net;
 	struct unigram *unigram;
-	int32_t end; /* ends texts and fills them up */
+	int32_t end, fill; /* end of a text, and what fills it up */
+	int length;        /* of a text, filled up */
+	bool lower;        /* texts become lower case */
 	struct preprocess preprocess;
 	float logit_scale, logit_bias;
 };
@@ -44,6 +48,39 @@ static void describe(struct model_info *info, const struct siglip_config *c)
 	info->sigmoid = true;
 }
 
+/* The id of a token that tokenizer_config.json may name, as a text or as an object with its content. */
+static int32_t find_token(const struct siglip_model *s, struct json_reader *r, const json_t *root, const char *key)
+{
+	const json_t *said = json_find(root, key), *content = json_is_object(said) ? json_find(said, "content") : said;
+	const char *token = json_is_string(content) ? json_string_value(content) : "</s>";
+	int32_t id = unigram_find(s->unigram, token);
+
+	if (id < 0 && !r->failed) {
+		fail(r->err, E_FORMAT, "%s: \"%s\" \"%s\" is not among the tokenizer's tokens", r->file, key, token);
+		r->failed = true;
+	}
+	return id;
+}
+
+/* How texts are filled up, by tokenizer_config.json or its class's defaults: to the model's context, which a file may only make shorter. */
+static int read_tokenizer_config(struct siglip_model *s, struct error *err)
+{
+	char *path = xasprintf("%s/tokenizer_config.json", s->base.dir);
+	json_t *root = access(path, F_OK) == 0 ? json_read(path, JSON_LIMIT, err) : json_object();
+	struct json_reader r = {.file = path, .err = err, .failed = !root};
+	double length = json_number(&r, root, "model_max_length", s->config.context);
+
+	s->lower = json_flag(&r, root, "do_lower_case", true);
+	s->length = length >= 1 && length < s->config.context ? (int)length : s->config.context;
+	if (root) {
+		s->end = find_token(s, &r, root, "eos_token");
+		s->fill = find_token(s, &r, root, "pad_token");
+	}
+	json_decref(root);
+	free(path);
+	return r.failed ? -1 : 0;
+}
+
 static int load_tokenizer(struct siglip_model *s, struct error *err)
 {
 	s->unigram = unigram_load(s->base.dir, err);
@@ -52,8 +89,9 @@ static int load_tokenizer(struct siglip_model *s, struct error *err)
 	if (unigram_size(s->unigram) > (size_t)s->config.vocabulary)
 		return fail(err, E_MODEL, "%s: the tokenizer has %zu tokens, the model knows %d", s->base.dir, unigram_size(s->unigram),
 			    s->config.vocabulary);
-	s->end = unigram_find(s->unigram, "</s>");
-	return s->end >= 0 ? 0 : fail(err, E_FORMAT, "%s: the tokenizer has no end token \"</s>\"", s->base.dir);
+	if (unigram_find(s->unigram, "</s>") < 0)
+		return fail(err, E_FORMAT, "%s: the tokenizer has no end token \"</s>\"", s->base.dir);
+	return read_tokenizer_config(s, err);
 }
 
 static int configure(struct model *m, const json_t *config, struct error *err)
@@ -62,9 +100,8 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 
 	if (siglip_config_read(config, m->dir, &s->config, err) < 0 || preprocess_load(m->dir, PREPROCESS_SIGLIP, &s->preprocess, err) < 0)
 		return -1;
-	if (!s->preprocess.crop && !s->preprocess.squash)
-		return fail(err, E_MODEL, "%s/preprocessor_config.json: neither crops nor squashes pictures to the square that SigLIP needs", m->dir);
-	preprocess_set_size(&s->preprocess, s->config.image_size);
+	if (preprocess_fit(&s->preprocess, m->dir, s->config.image_size, err) < 0)
+		return -1;
 	if (load_tokenizer(s, err) < 0)
 		return -1;
 	describe(&m->info, &s->config);
@@ -130,12 +167,13 @@ static int embed_images(struct model *m, tt_tensor *const *pictures, int n, floa
 }
 
 /* What the published tokenizer does before its pieces: lower case, ASCII punctuation deleted, each run of blanks one blank, none at the ends. */
-static void clean(const char *text, struct buffer *out)
+static void clean(const char *text, bool lower, struct buffer *out)
 {
 	struct codes c = text_codes(text, strlen(text)), kept = {0};
 	bool blank = false;
 
-	text_lower_all(&c);
+	if (lower)
+		text_lower_all(&c);
 	for (size_t i = 0; i < c.n; i++) {
 		uint32_t code = c.code[i];
 
@@ -153,18 +191,18 @@ static void clean(const char *text, struct buffer *out)
 	text_codes_free(&kept);
 }
 
-/* One text into row[context]: its pieces, the end, and the end again up to the last place, which is the one that is read. */
+/* One text into row[s->length]: its pieces, the end, and filled up to the last place, which is the one that is read. */
 static int encode(const struct siglip_model *s, const char *text, int64_t *row, struct error *err)
 {
-	size_t context = (size_t)s->config.context;
+	size_t length = (size_t)s->length;
 	struct buffer cleaned = {0};
 	struct ids ids = {0};
 	int rc;
 
-	clean(text, &cleaned);
+	clean(text, s->lower, &cleaned);
 	rc = unigram_pieces(s->unigram, cleaned.text ? cleaned.text : "", cleaned.length, &ids, err);
-	for (size_t i = 0; rc == 0 && i < context; i++)
-		row[i] = i < ids.n && i + 1 < context ? ids.id[i] : s->end;
+	for (size_t i = 0, n = ids.n < length - 1 ? ids.n : length - 1; rc == 0 && i < length; i++)
+		row[i] = i < n ? ids.id[i] : i == n ? s->end : s->fill;
 	free(ids.id);
 	buffer_free(&cleaned);
 	return rc;
@@ -172,16 +210,16 @@ static int encode(const struct siglip_model *s, const char *text, int64_t *row, 
 
 static int embed_group(struct siglip_model *s, const char *const *texts, int n, float *out, struct error *err)
 {
-	size_t context = (size_t)s->config.context, width = (size_t)s->config.text.hidden;
-	int64_t *rows = xcalloc((size_t)n * context, sizeof *rows);
+	size_t length = (size_t)s->length, width = (size_t)s->config.projection;
+	int64_t *rows = xcalloc((size_t)n * length, sizeof *rows);
 	tt_pool *p = s->base.work;
 	tt_mark start = tt_here(p);
 	int rc = 0;
 
 	for (int i = 0; i < n && rc == 0; i++)
-		rc = encode(s, texts[i], rows + (size_t)i * context, err);
+		rc = encode(s, texts[i], rows + (size_t)i * length, err);
 	if (rc == 0) {
-		tt_tensor *ids = tt_from_i64(p, rows, TT_SHAPE(n, (int64_t)context));
+		tt_tensor *ids = tt_from_i64(p, rows, TT_SHAPE(n, (int64_t)length));
 
 		rc = vectors_take(&s->base, siglip_text_features(s->net, p, ids, NULL), "texts", out, (size_t)n * width, err);
 	}
@@ -193,7 +231,7 @@ static int embed_group(struct siglip_model *s, const char *const *texts, int n, 
 static int embed_texts(struct model *m, const char *const *texts, int n, float *out, struct error *err)
 {
 	struct siglip_model *s = siglip_of(m);
-	size_t width = (size_t)s->config.text.hidden;
+	size_t width = (size_t)s->config.projection;
 
 	for (int from = 0; from < n; from += TEXTS_AT_ONCE) {
 		int k = n - from < TEXTS_AT_ONCE ? n - from : TEXTS_AT_ONCE;

@@ -352,6 +352,23 @@ static void test_open_clip(void **state)
 	config = config_of(NULL);
 	assert_string_equal(json_string_value(json_find(config, "vision_config.hidden_act")), "quick_gelu");
 	json_decref(config);
+	put_text("open_clip_config.json", OPEN_CLIP("", ", \"norm_kwargs\": {\"eps\": 1e-3}", ", \"act_kwargs\": {\"approximate\": \"tanh\"}"));
+	config = config_of(NULL);
+	assert_true(json_number_value(json_find(config, "vision_config.layer_norm_eps")) == 1e-3);
+	assert_true(json_number_value(json_find(config, "text_config.layer_norm_eps")) == 1e-5);
+	assert_string_equal(json_string_value(json_find(config, "vision_config.hidden_act")), "gelu");
+	assert_string_equal(json_string_value(json_find(config, "text_config.hidden_act")), "gelu_pytorch_tanh");
+	json_decref(config);
+	/* pictures of 14 have 3 whole patches of 4, as those of 12 */
+	put_text("open_clip_config.json", "{\"model_cfg\": {\"vision_cfg\": {\"image_size\": 14}, \"text_cfg\": {}}}");
+	config = config_of(NULL);
+	says_number(config, "vision_config.image_size", 14);
+	says_number(config, "text_config.num_attention_heads", 8);
+	json_decref(config);
+	refuses_config(OPEN_CLIP("", "", ", \"mlp_ratio\": 3"), "text_cfg.mlp_ratio is 3");
+	refuses_config(OPEN_CLIP("", ", \"ls_init_value\": 0", ""), "\"vision_cfg.ls_init_value\": 0 is not supported");
+	refuses_config(OPEN_CLIP(", \"quick_gelu\": true", ", \"act_kwargs\": {\"approximate\": \"tanh\"}", ""), "vision_cfg.act_kwargs");
+	refuses_config(OPEN_CLIP("", "", ", \"no_causal_mask\": true"), "\"text_cfg.no_causal_mask\": true");
 	refuses_config(OPEN_CLIP("", ", \"timm_model_name\": \"vit\"", ""), "vision_cfg.timm_model_name");
 	refuses_config(OPEN_CLIP("", ", \"attentional_pool\": true", ""), "vision_cfg.attentional_pool");
 	refuses_config(OPEN_CLIP("", "", ", \"pool_type\": \"last\""), "text_cfg.pool_type");

@@ -232,6 +232,29 @@ static void test_config_others(void **state)
 	assert_true(p.squash && p.width == 256 && p.openai_crop && p.mean[0] == 0.0f);
 }
 
+/* The class that a file names has the say over the model's own, and newer folders hold all of a processor in one file. */
+static void test_config_class(void **state)
+{
+	struct error err = {0};
+	struct preprocess p =
+		read_config(PREPROCESS_CLIP, "preprocessor_config.json", "{\"feature_extractor_type\": \"ViTFeatureExtractor\", \"size\": 30}");
+
+	assert_true(p.squash && !p.crop && p.width == 30 && p.height == 30 && p.mean[0] == 0.5f);
+	assert_int_equal(p.filter, RESAMPLE_BILINEAR);
+	p = read_config(
+		PREPROCESS_SIGLIP, "processor_config.json",
+		"{\"image_processor\": {\"image_processor_type\": \"CLIPImageProcessorFast\", \"crop_size\": 36, \"size\": {\"shortest_edge\": 40}, "
+		"\"image_std\": 0.25}, \"processor_class\": \"SiglipProcessor\"}");
+	assert_true(p.crop && !p.squash && p.edge == 40 && p.crop_width == 36 && p.deviation[2] == 0.25f);
+	assert_int_equal(preprocess_fit(&p, "folder", 36, &err), 0);
+	assert_int_equal(p.edge, 40);
+	assert_int_equal(preprocess_fit(&p, "folder", 40, &err), -1);
+	assert_non_null(strstr(err.text, "36x36 pixels, config.json's image_size is 40"));
+	p = read_config(PREPROCESS_SIGLIP, "processor_config.json", "{\"processor_class\": \"SiglipProcessor\"}");
+	assert_int_equal(preprocess_fit(&p, "folder", 40, &err), 0);
+	assert_true(p.width == 40 && p.height == 40);
+}
+
 static void check_refused(enum preprocess_kind kind, const char *text, const char *complaint)
 {
 	char *path = data_file(text, strlen(text));
@@ -254,6 +277,11 @@ static void test_config_refused(void **state)
 	check_refused(PREPROCESS_CLIP, "{\"do_center_crop\": false}", "different shapes");
 	check_refused(PREPROCESS_BLIP, "{\"do_center_crop\": true}", "crop_size");
 	check_refused(PREPROCESS_CLIP, "{\"preprocess_cfg\": {\"resize_mode\": \"longest\"}}", "longest");
+	check_refused(PREPROCESS_CLIP, "{\"preprocess_cfg\": {\"mode\": \"L\"}}", "mode \"L\"");
+	check_refused(PREPROCESS_CLIP, "{\"crop_size\": {\"shortest_edge\": 224}}", "\"crop_size.width\" is missing");
+	check_refused(PREPROCESS_CLIP, "{\"image_processor_type\": \"DonutImageProcessor\"}", "\"image_processor_type\": \"DonutImageProcessor\"");
+	check_refused(PREPROCESS_BLIP, "{\"size\": {\"shortest_edge\": 384}}", "\"size.width\" is missing");
+	check_refused(PREPROCESS_SIGLIP, "{\"do_pad\": true}", "\"do_pad\": true");
 	check_refused(PREPROCESS_CLIP, "{", "line 1");
 }
 
@@ -296,10 +324,15 @@ static void test_elongated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clip),          cmocka_unit_test(test_blip),
-		cmocka_unit_test(test_ofa),           cmocka_unit_test(test_config_huggingface),
-		cmocka_unit_test(test_config_others), cmocka_unit_test(test_config_refused),
-		cmocka_unit_test(test_padding),       cmocka_unit_test(test_elongated),
+		cmocka_unit_test(test_clip),
+		cmocka_unit_test(test_blip),
+		cmocka_unit_test(test_ofa),
+		cmocka_unit_test(test_config_huggingface),
+		cmocka_unit_test(test_config_others),
+		cmocka_unit_test(test_config_class),
+		cmocka_unit_test(test_config_refused),
+		cmocka_unit_test(test_padding),
+		cmocka_unit_test(test_elongated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
