@@ -4,6 +4,7 @@
 
 #include "core/forecast.h"
 #include "models/nli.h"
+#include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
 enum { JUDGE_OWNER = 2 };
@@ -52,21 +53,12 @@ static inline void judge_put_bytes(const char *dir)
 
 static inline struct model *judge_open(const char *dir)
 {
-	struct error err = {0};
-	struct model *m = judge_library->open(dir, DEVICE_CPU, PRECISION_FP32, JUDGE_OWNER, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	return m;
+	return row_open(dir, PRECISION_FP32, JUDGE_OWNER);
 }
 
 static inline void judge_refuses(const char *dir, const char *says)
 {
-	struct error err = {0};
-
-	assert_null(judge_library->open(dir, DEVICE_CPU, PRECISION_FP32, JUDGE_OWNER, NULL, &err));
-	if (err.code != E_MODEL || !strstr(err.text, says))
-		fail_msg("wanted \"%s\", got %d \"%s\"", says, err.code, err.text);
+	row_refuses(dir, JUDGE_OWNER, E_MODEL, says);
 }
 
 static inline struct verdict judge_pair(struct model *m, const char *premise, const char *hypothesis)

@@ -10,6 +10,7 @@
 #include "models/models.h"
 #include "tests/support/data.h"
 #include "tests/torch/near.h"
+#include "tests/torch/row.h"
 
 enum { POSITIONS = 16 };
 
@@ -115,21 +116,12 @@ static int teardown(void **state)
 
 static struct model *open_model(void)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, PRECISION_FP32, 1, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	return m;
+	return row_open(dir, PRECISION_FP32, 1);
 }
 
 static void refuses(const char *says)
 {
-	struct error err = {0};
-
-	assert_null(lib->open(dir, DEVICE_CPU, PRECISION_FP32, 1, NULL, &err));
-	if (err.code != E_MODEL || !strstr(err.text, says))
-		fail_msg("wanted \"%s\", got %d \"%s\"", says, err.code, err.text);
+	row_refuses(dir, 1, E_MODEL, says);
 }
 
 static struct verdict judge(struct model *m, const char *premise, const char *hypothesis)

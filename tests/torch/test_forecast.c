@@ -8,6 +8,7 @@
 #include "models/clip.h"
 #include "models/models.h"
 #include "models/nli.h"
+#include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
 enum { OWNER = 2, CLIP_SIZE = 96, POSITIONS = 64, WORDS = 200, MOST = 12 };
@@ -115,15 +116,7 @@ static struct memory_reading memory(void)
 /* NULL where this CPU does not run that precision. */
 static struct model *open_model(int kind, enum precision precision)
 {
-	struct error err = {0};
-	struct model *m = lib->open(folder[kind], DEVICE_CPU, precision, OWNER, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	if (lib->precision(m) == precision)
-		return m;
-	lib->close(m);
-	return NULL;
+	return row_open_in(folder[kind], precision, OWNER);
 }
 
 static struct forecast forecast_of(const struct model *m, int batch, int image_size, int beams, int tokens)

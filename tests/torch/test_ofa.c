@@ -2,6 +2,7 @@
 #include "core/image.h"
 #include "core/utf8.h"
 #include "models/models.h"
+#include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
 enum { PICTURES = 4 };
@@ -23,12 +24,7 @@ static int teardown(void **state)
 
 static struct model *open_model(enum precision precision)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, precision, 1, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	return m;
+	return row_open(dir, precision, 1);
 }
 
 static struct pixels make_picture(struct model *m, int seed, int size)
@@ -312,12 +308,7 @@ static void test_tied_names(void **state)
 
 static void refuses(enum error_code code, const char *says)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, PRECISION_FP32, 1, NULL, &err);
-
-	assert_null(m);
-	if (err.code != code || !strstr(err.text, says))
-		fail_msg("wanted %d \"%s\", got %d \"%s\"", (int)code, says, (int)err.code, err.text);
+	row_refuses(dir, 1, code, says);
 }
 
 static void test_refused_configs(void **state)

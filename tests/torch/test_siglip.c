@@ -2,6 +2,7 @@
 #include "core/forecast.h"
 #include "models/models.h"
 #include "models/siglip.h"
+#include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
 enum { SIZE = 30, WIDTH = 48, CONTEXT = 12, OWNER = 1, MOST = 9 };
@@ -65,16 +66,7 @@ static int teardown(void **state)
 
 static struct model *open_model(enum precision precision)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, precision, OWNER, NULL, &err);
-
-	if (!m && strstr(err.text, "libsentencepiece-dev")) {
-		print_message("%s\n", err.text);
-		skip();
-	}
-	if (!m)
-		fail_msg("%s", err.text);
-	return m;
+	return row_open_unigram(dir, precision, OWNER);
 }
 
 static void probabilities_are_each_labels_own(void **state)
