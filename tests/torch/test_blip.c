@@ -5,6 +5,7 @@
 #include "core/utf8.h"
 #include "models/blip.h"
 #include "models/models.h"
+#include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
 enum { PICTURES = 4, SIZE = 32, WORDS = 44, BOS = 42, SEP = 3, OWNER = 2, MOST = 12 };
@@ -101,15 +102,7 @@ static int teardown(void **state)
 /* NULL where this CPU does not run that precision. */
 static struct model *open_model(enum precision precision)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, precision, OWNER, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	if (lib->precision(m) == precision)
-		return m;
-	lib->close(m);
-	return NULL;
+	return row_open_in(dir, precision, OWNER);
 }
 
 static struct pixels make_picture(struct model *m, int seed)
@@ -462,12 +455,7 @@ static void test_tensor_names(void **state)
 
 static void refuses(enum error_code code, const char *says)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err);
-
-	assert_null(m);
-	if (err.code != code || !strstr(err.text, says))
-		fail_msg("wanted %d \"%s\", got %d \"%s\"", (int)code, says, (int)err.code, err.text);
+	row_refuses(dir, OWNER, code, says);
 }
 
 static void test_refused(void **state)

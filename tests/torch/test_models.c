@@ -11,6 +11,7 @@
 #include "models/models.h"
 #include "tests/support/data.h"
 #include "tests/torch/near.h"
+#include "tests/torch/row.h"
 
 enum { SIZE = 32, EMBED = 12, OWNER = 3 };
 
@@ -129,22 +130,12 @@ static int teardown(void **state)
 
 static struct model *open_model(enum precision precision)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, precision, OWNER, NULL, &err);
-
-	if (!m)
-		fail_msg("%s", err.text);
-	return m;
+	return row_open(dir, precision, OWNER);
 }
 
 static void refuses(enum error_code code, const char *says)
 {
-	struct error err = {0};
-	struct model *m = lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err);
-
-	assert_null(m);
-	if (err.code != code || !strstr(err.text, says))
-		fail_msg("wanted %d \"%s\", got %d \"%s\"", code, says, err.code, err.text);
+	row_refuses(dir, OWNER, code, says);
 }
 
 /* ---- pictures */
