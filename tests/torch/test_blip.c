@@ -1,14 +1,11 @@
 /* test_blip.c - BLIP's row of the table on a small model made here: captions with caches against whole prefixes, streaming, stopping, memory, names of
  * tensors, and what is refused. */
 #include "core/forecast.h"
-#include "core/image.h"
-#include "core/utf8.h"
 #include "models/blip.h"
-#include "models/models.h"
-#include "tests/torch/row.h"
+#include "tests/torch/captioner.h"
 #include "tests/torch/small_ofa.h"
 
-enum { PICTURES = 4, SIZE = 32, WORDS = 44, BOS = 42, SEP = 3, OWNER = 2, MOST = 12 };
+enum { PICTURES = CAPTIONER_PICTURES, SIZE = 32, WORDS = 44, BOS = 42, SEP = 3, OWNER = 2, MOST = 12 };
 
 static const char config_text[] =
 	"{\"model_type\":\"blip\",\"architectures\":[\"BlipForConditionalGeneration\"],"
@@ -107,40 +104,20 @@ static struct model *open_model(enum precision precision)
 
 static struct pixels make_picture(struct model *m, int seed)
 {
-	struct image image = {40 + seed, 50, xmalloc(3 * 50 * (40 + (size_t)seed))};
-	struct pixels out = {0};
-	struct error err = {0};
+	struct pixels out = captioner_picture(m, seed, seed * 100); /* other sizes are not for this network */
 
-	for (int i = 0; i < image.width * image.height * 3; i++)
-		image.rgb[i] = (uint8_t)(i * (7 + seed) + i / 97 * seed);
-	if (lib->prepare(m, &image, seed * 100, &out, &err) < 0) /* other sizes are not for this network */
-		fail_msg("%s", err.text);
 	assert_true(out.width == SIZE && out.height == SIZE && out.channels == 3);
-	image_free(&image);
 	return out;
-}
-
-static struct caption_options model_options(int beams)
-{
-	return (struct caption_options){.beams = beams, .no_repeat_ngram = -1, .length_penalty = -1};
 }
 
 /* PICTURES captions, at_once of them in a batch. */
 static void make_captions(struct model *m, struct caption out[PICTURES], int at_once, const struct caption_options *options)
 {
 	struct pixels pictures[PICTURES];
-	const struct pixels *list[PICTURES];
-	struct error err = {0};
 
-	for (int i = 0; i < PICTURES; i++) {
-		pictures[i] = make_picture(m, i);
-		list[i] = &pictures[i];
-	}
-	for (int i = 0; i < PICTURES; i += at_once)
-		if (lib->caption(m, list + i, at_once, options, out + i, NULL, &err) < 0)
-			fail_msg("%s", err.text);
 	for (int i = 0; i < PICTURES; i++)
-		free(pictures[i].data);
+		pictures[i] = make_picture(m, i);
+	captioner_run(m, pictures, out, at_once, options);
 }
 
 /* ---- what it says ---- */
@@ -205,7 +182,7 @@ static void test_batch_and_singles(void **state)
 	for (int beams = 1; beams <= 4; beams++) {
 		struct model *m = open_model(PRECISION_FP32);
 		struct caption one[PICTURES], all[PICTURES];
-		struct caption_options options = model_options(beams);
+		struct caption_options options = captioner_options(beams);
 
 		make_captions(m, one, 1, &options);
 		make_captions(m, all, PICTURES, &options);
@@ -222,7 +199,7 @@ static void test_batch_and_singles(void **state)
 static void test_lengths(void **state)
 {
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(2);
+	struct caption_options options = captioner_options(2);
 	struct caption got[PICTURES];
 
 	options.max_length = options.min_length = 7;
@@ -238,34 +215,16 @@ static void test_lengths(void **state)
 
 /* ---- streaming ---- */
 
-struct stream {
-	char text[PICTURES][512];
-	int calls[PICTURES], tokens[PICTURES];
-};
-
-static void on_text(void *ctx, int row, const char *text, int tokens)
-{
-	struct stream *s = ctx;
-
-	assert_in_range(row, 0, PICTURES - 1);
-	assert_true(utf8_valid(text, strlen(text)));
-	assert_true(tokens >= s->tokens[row]);
-	assert_memory_equal(text, s->text[row], strlen(s->text[row]));
-	snprintf(s->text[row], sizeof s->text[row], "%s", text);
-	s->tokens[row] = tokens;
-	s->calls[row]++;
-}
-
 /* With one beam every token settles at once; what was shown is never taken back, and the last is the caption. */
 static void test_streaming(void **state)
 {
 	for (int beams = 1; beams <= 3; beams++) {
 		struct model *m = open_model(PRECISION_FP32);
-		struct stream s = {0};
+		struct captioner_stream s = {0};
 		struct caption got[PICTURES];
-		struct caption_options options = model_options(beams);
+		struct caption_options options = captioner_options(beams);
 
-		options.on_text = on_text;
+		options.on_text = captioner_on_text;
 		options.ctx = &s;
 		options.max_length = 20;
 		options.min_length = 8;
@@ -345,7 +304,7 @@ static int look(void *ctx)
 static void test_cancel(void **state)
 {
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(2);
+	struct caption_options options = captioner_options(2);
 	struct pixels picture = make_picture(m, 1);
 	const struct pixels *list[] = {&picture};
 	struct caption whole, again;
@@ -425,7 +384,7 @@ static void test_forecast(void **state)
 static void test_tensor_names(void **state)
 {
 	struct blip_config config;
-	struct caption_options options = model_options(2);
+	struct caption_options options = captioner_options(2);
 	struct caption want[PICTURES], got[PICTURES];
 	struct nn_source made;
 	struct blip_net *net = make_net(&config, &made);

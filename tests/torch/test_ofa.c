@@ -1,11 +1,8 @@
 /* test_ofa.c - OFA's row of the table on a small model made here: captions, their streaming, stopping, sizes, precision, and what is refused. */
-#include "core/image.h"
-#include "core/utf8.h"
-#include "models/models.h"
-#include "tests/torch/row.h"
+#include "tests/torch/captioner.h"
 #include "tests/torch/small_ofa.h"
 
-enum { PICTURES = 4 };
+enum { PICTURES = CAPTIONER_PICTURES };
 
 static const struct model_library *lib = &vramble_models;
 static char *dir;
@@ -27,41 +24,14 @@ static struct model *open_model(enum precision precision)
 	return row_open(dir, precision, 1);
 }
 
-static struct pixels make_picture(struct model *m, int seed, int size)
-{
-	struct image image = {40 + seed, 50, xmalloc(3 * 50 * (40 + (size_t)seed))};
-	struct pixels out = {0};
-	struct error err = {0};
-
-	for (int i = 0; i < image.width * image.height * 3; i++)
-		image.rgb[i] = (uint8_t)(i * (7 + seed) + i / 97 * seed);
-	if (lib->prepare(m, &image, size, &out, &err) < 0)
-		fail_msg("%s", err.text);
-	image_free(&image);
-	return out;
-}
-
-static struct caption_options model_options(int beams)
-{
-	return (struct caption_options){.beams = beams, .no_repeat_ngram = -1, .length_penalty = -1};
-}
-
 /* PICTURES captions, at_once of them in a batch. */
 static void make_captions(struct model *m, struct caption out[PICTURES], int at_once, const struct caption_options *options)
 {
 	struct pixels pictures[PICTURES];
-	const struct pixels *list[PICTURES];
-	struct error err = {0};
 
-	for (int i = 0; i < PICTURES; i++) {
-		pictures[i] = make_picture(m, i, 0);
-		list[i] = &pictures[i];
-	}
-	for (int i = 0; i < PICTURES; i += at_once)
-		if (lib->caption(m, list + i, at_once, options, out + i, NULL, &err) < 0)
-			fail_msg("%s", err.text);
 	for (int i = 0; i < PICTURES; i++)
-		free(pictures[i].data);
+		pictures[i] = captioner_picture(m, i, 0);
+	captioner_run(m, pictures, out, at_once, options);
 }
 
 /* ---- what it says ---- */
@@ -87,7 +57,7 @@ static void test_batch_and_singles(void **state)
 	for (int beams = 1; beams <= 4; beams++) {
 		struct model *m = open_model(PRECISION_FP32);
 		struct caption one[PICTURES], all[PICTURES];
-		struct caption_options options = model_options(beams);
+		struct caption_options options = captioner_options(beams);
 
 		make_captions(m, one, 1, &options);
 		make_captions(m, all, PICTURES, &options);
@@ -105,7 +75,7 @@ static void test_batch_and_singles(void **state)
 static void test_lengths(void **state)
 {
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(2);
+	struct caption_options options = captioner_options(2);
 	struct caption got[PICTURES];
 
 	make_captions(m, got, PICTURES, &options);
@@ -124,34 +94,16 @@ static void test_lengths(void **state)
 
 /* ---- streaming ---- */
 
-struct stream {
-	char text[PICTURES][512];
-	int calls[PICTURES], tokens[PICTURES];
-};
-
-static void on_text(void *ctx, int row, const char *text, int tokens)
-{
-	struct stream *s = ctx;
-
-	assert_in_range(row, 0, PICTURES - 1);
-	assert_true(utf8_valid(text, strlen(text)));
-	assert_true(tokens >= s->tokens[row]);
-	assert_memory_equal(text, s->text[row], strlen(s->text[row]));
-	snprintf(s->text[row], sizeof s->text[row], "%s", text);
-	s->tokens[row] = tokens;
-	s->calls[row]++;
-}
-
 /* With one beam every token settles at once; what was shown is never taken back, and the last is the caption. */
 static void test_streaming(void **state)
 {
 	for (int beams = 1; beams <= 3; beams++) {
 		struct model *m = open_model(PRECISION_FP32);
-		struct stream s = {0};
+		struct captioner_stream s = {0};
 		struct caption got[PICTURES];
-		struct caption_options options = model_options(beams);
+		struct caption_options options = captioner_options(beams);
 
-		options.on_text = on_text;
+		options.on_text = captioner_on_text;
 		options.ctx = &s;
 		make_captions(m, got, PICTURES, &options);
 		for (int i = 0; i < PICTURES; i++) {
@@ -208,8 +160,8 @@ static int count_down(void *ctx)
 static void test_cancel(void **state)
 {
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(2);
-	struct pixels picture = make_picture(m, 1, 0);
+	struct caption_options options = captioner_options(2);
+	struct pixels picture = captioner_picture(m, 1, 0);
 	const struct pixels *list[] = {&picture};
 	struct caption whole, again;
 	struct memory_reading before, after;
@@ -243,10 +195,10 @@ static void test_sizes(void **state)
 {
 	static const int sizes[][2] = {{0, 48}, {48, 48}, {50, 48}, {57, 64}, {64, 64}, {1000, 64}, {20, 16}, {1, 16}};
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(1);
+	struct caption_options options = captioner_options(1);
 
 	for (size_t i = 0; i < COUNT(sizes); i++) {
-		struct pixels picture = make_picture(m, 2, sizes[i][0]);
+		struct pixels picture = captioner_picture(m, 2, sizes[i][0]);
 		const struct pixels *list[] = {&picture};
 		struct caption got;
 		struct error err = {0};
@@ -263,7 +215,7 @@ static void test_sizes(void **state)
 static void test_precision(void **state)
 {
 	struct model *m = open_model(PRECISION_FP32);
-	struct caption_options options = model_options(1);
+	struct caption_options options = captioner_options(1);
 	struct caption before[PICTURES], now[PICTURES];
 	struct error err = {0};
 
@@ -284,7 +236,7 @@ static void test_tied_names(void **state)
 {
 	static const char *const names[] = {"decoder.embed_tokens.weight", "decoder.output_projection.weight"};
 	struct ofa_config config = small_ofa_config(NULL);
-	struct caption_options options = model_options(2);
+	struct caption_options options = captioner_options(2);
 	struct caption want[PICTURES], got[PICTURES];
 	struct nn_source made;
 	struct ofa_net *net = small_ofa_make(&config, TT_F32, &made);
