@@ -64,15 +64,15 @@ static int read_activation(struct json_reader *r, const json_t *config, enum tt_
 	return 0;
 }
 
-/* Networks of other kinds that share the name. */
+/* Networks of other kinds that share the name: norms elsewhere, positions without a table. */
 static int check_kind(struct json_reader *r, const json_t *config)
 {
-	static const char *const unknown[] = {"normalize_before", "add_final_layer_norm"};
+	static const struct json_plain keys[] = {
+		{"normalize_before", "false"},           {"add_final_layer_norm", "false"}, {"do_blenderbot_90_layernorm", "false"},
+		{"static_position_embeddings", "false"}, {"normalize_embedding", "true"},   {"extra_pos_embeddings", "2"},
+	};
 
-	for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
-		if (json_flag(r, config, unknown[i], false))
-			return fail(r->err, E_MODEL, "%s: \"%s\": true is not supported; BART normalises behind its layers", r->file, unknown[i]);
-	return 0;
+	return json_refuse_others(r, config, keys, sizeof keys / sizeof keys[0]);
 }
 
 static int read_fields(struct json_reader *r, const json_t *config, struct bart_config *out)
@@ -122,10 +122,9 @@ void bart_config_adopt(struct bart_config *config, const struct checkpoint *file
 
 /* ---- weights ---- */
 
-static void open_stack(struct stack *stack, struct nn_source *s, const struct bart_config *c, const char *name, const struct bart_stack_config *shape,
-		       bool cross)
+static void open_stack(struct stack *stack, struct nn_source *s, const struct bart_config *c, const char *prefix,
+		       const struct bart_stack_config *shape, bool cross)
 {
-	char *prefix = xasprintf("model.%s", name);
 
 	stack->positions = nn_weight(s, NN_NORMAL, TT_SHAPE(c->positions + POSITION_OFFSET, c->width), "%s.embed_positions.weight", prefix);
 	stack->norm = postnorm_norm_open(s, prefix, "layernorm_embedding", c->width, norm_eps);
@@ -141,33 +140,37 @@ static void open_stack(struct stack *stack, struct nn_source *s, const struct ba
 		l->feed = postnorm_feed_open(s, layer, &self_names, c->width, shape->wide, c->activation, norm_eps);
 		free(layer);
 	}
-	free(prefix);
 }
 
 /* One table for both stacks, of which a file may hold any copy. */
-static const char *words_name(const struct nn_source *s)
+static tt_tensor *open_words(struct nn_source *s, const struct bart_config *c, const char *root)
 {
-	static const char *const names[] = {"model.shared.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"};
+	static const char *const names[] = {"shared", "encoder.embed_tokens", "decoder.embed_tokens"};
+	const char *found = names[0];
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		if (nn_has(s, "%s", names[i]))
-			return names[i];
-	return names[0];
+	for (size_t i = sizeof names / sizeof names[0]; i-- > 0;)
+		if (nn_has(s, "%s%s.weight", root, names[i]))
+			found = names[i];
+	return nn_weight(s, NN_NORMAL, TT_SHAPE(c->vocabulary, c->width), "%s%s.weight", root, found);
 }
 
 struct bart_net *bart_net_create(const struct bart_config *config, struct nn_source *source)
 {
 	struct bart_net *net = xcalloc(1, sizeof *net);
 	const struct bart_config *c = &net->config;
+	const char *root = nn_has(source, "encoder.layernorm_embedding.weight") ? "" : "model.";
+	char *encoder = xasprintf("%sencoder", root), *decoder = xasprintf("%sdecoder", root);
 
 	net->config = *config;
 	net->compute = source->compute;
 	net->device = source->device;
-	net->words = nn_weight(source, NN_NORMAL, TT_SHAPE(c->vocabulary, c->width), "%s", words_name(source));
-	open_stack(&net->encoder, source, c, "encoder", &c->encoder, false);
-	open_stack(&net->decoder, source, c, "decoder", &c->decoder, true);
+	net->words = open_words(source, c, root);
+	open_stack(&net->encoder, source, c, encoder, &c->encoder, false);
+	open_stack(&net->decoder, source, c, decoder, &c->decoder, true);
 	net->dense = nn_linear_open(source, "classification_head.dense", c->width, c->width, true);
 	net->out = nn_linear_open(source, "classification_head.out_proj", c->width, c->labels, true);
+	free(encoder);
+	free(decoder);
 	return net;
 }
 

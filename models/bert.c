@@ -44,7 +44,7 @@ static int read_fields(struct json_reader *r, const json_t *config, struct bert_
 	bool roberta = strcmp(json_text(r, config, "model_type", "bert"), "roberta") == 0;
 
 	if (strcmp(kind, "absolute") != 0)
-		return fail(r->err, E_MODEL, "%s: position_embedding_type \"%s\" is not supported, only \"absolute\"", r->file, kind);
+		return fail(r->err, E_MODEL, "%s: \"position_embedding_type\" is \"%s\"; only \"absolute\" is supported", r->file, kind);
 	*out = (struct bert_config){
 		.vocabulary = (int)json_int(r, config, "vocab_size", JSON_NEEDED, 1, MAX_ROWS),
 		.hidden = (int)json_int(r, config, "hidden_size", JSON_NEEDED, 1, MAX_WIDTH),
@@ -61,7 +61,7 @@ static int read_fields(struct json_reader *r, const json_t *config, struct bert_
 	if (r->failed || read_activation(r, config, &out->activation) < 0)
 		return -1;
 	if (!(out->eps >= 0 && out->eps < 1))
-		return fail(r->err, E_MODEL, "%s: \"layer_norm_eps\" must be from 0 to 1", r->file);
+		return fail(r->err, E_MODEL, "%s: \"layer_norm_eps\" is %g; it must be from 0 to 1", r->file, out->eps);
 	if (out->hidden % out->heads != 0)
 		return fail(r->err, E_MODEL, "%s: hidden_size %d does not divide by num_attention_heads %d", r->file, out->hidden, out->heads);
 	if (bert_longest(out) < 1)

@@ -24,8 +24,8 @@ static enum meaning meaning_of(const char *name)
 		const char *prefix;
 		enum meaning meaning;
 	} known[] = {
-		{"entail", ENTAILMENT},        {"neutral", NEUTRAL},          {"contradict", CONTRADICTION},
-		{"not_entail", CONTRADICTION}, {"not-entail", CONTRADICTION}, {"not entail", CONTRADICTION},
+		{"entail", ENTAILMENT},        {"neutral", NEUTRAL},          {"contradict", CONTRADICTION}, {"not_entail", CONTRADICTION},
+		{"not-entail", CONTRADICTION}, {"not entail", CONTRADICTION}, {"non_entail", CONTRADICTION}, {"non-entail", CONTRADICTION},
 	};
 
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -75,7 +75,7 @@ static int order_from_setting(const char *chosen, int labels, struct label_order
 	return 0;
 }
 
-/* ---- id2label ---- */
+/* ---- id2label, label2id ---- */
 
 static bool order_from_names(const json_t *config, int labels, struct label_order *out)
 {
@@ -96,6 +96,35 @@ static bool order_from_names(const json_t *config, int labels, struct label_orde
 		return false;
 	snprintf(out->source, sizeof out->source, "id2label");
 	return true;
+}
+
+static bool order_from_ids(const json_t *config, int labels, struct label_order *out)
+{
+	const json_t *ids = json_object_get(config, "label2id"), *id;
+	enum meaning outputs[MOST_LABELS] = {UNKNOWN, UNKNOWN, UNKNOWN};
+	const char *name;
+
+	if (json_object_size(ids) != (size_t)labels)
+		return false;
+	json_object_foreach((json_t *)ids, name, id)
+	{
+		if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= labels)
+			return false;
+		outputs[json_integer_value(id)] = meaning_of(name);
+	}
+	if (!order_of(outputs, labels, out))
+		return false;
+	snprintf(out->source, sizeof out->source, "label2id");
+	return true;
+}
+
+/* Do they tell two different orders? The published code takes the names of its answers from one and the zero-shot pipeline asks the other. */
+static bool names_disagree(const json_t *config, int labels)
+{
+	struct label_order names, ids;
+
+	return order_from_names(config, labels, &names) && order_from_ids(config, labels, &ids) &&
+	       (names.entailment != ids.entailment || names.contradiction != ids.contradiction);
 }
 
 /* ---- known models ---- */
@@ -202,7 +231,13 @@ int label_order_find(const json_t *config, const char *dir, int labels, const ch
 		return fail(err, E_MODEL, "%s: the classifier has %d outputs; an NLI model has 3 (or 2: entailment or not)", dir, labels);
 	if (chosen)
 		return order_from_setting(chosen, labels, out, err);
-	if (order_from_names(config, labels, out) || order_from_table(config, dir, labels, out))
+	if (names_disagree(config, labels))
+		return fail(
+			err, E_MODEL,
+			"%s/config.json: \"id2label\" and \"label2id\" name different outputs; add \"vramble_label_order\": \"%s\" in the order of "
+			"the model's outputs",
+			dir, labels == 2 ? "entailment,not_entailment" : "contradiction,entailment,neutral");
+	if (order_from_names(config, labels, out) || order_from_ids(config, labels, out) || order_from_table(config, dir, labels, out))
 		return 0;
 	return fail(err, E_MODEL,
 		    "%s/config.json: nothing says which of the %d outputs is entailment; name them in \"id2label\", or add \"vramble_label_order\": "

@@ -20,10 +20,31 @@ static void describe(struct nli_model *m)
 	label_order_describe(&m->order, info->notes, sizeof info->notes);
 }
 
+/* What the published code reads and no network here has. */
+static int refuse_others(const struct nli_model *m, const json_t *config, struct error *err)
+{
+	static const struct json_plain keys[] = {
+		{"is_decoder", "false"},
+		{"add_cross_attention", "false"},
+		{"pruned_heads", "{}"},
+		{"quantization_config", NULL},
+		{"auto_map.AutoModelForSequenceClassification", NULL},
+		{"auto_map.AutoModel", NULL},
+	};
+	char *file = xasprintf("%s/config.json", m->base.dir);
+	struct json_reader r = {.file = file, .err = err};
+	int rc = json_refuse_others(&r, config, keys, sizeof keys / sizeof keys[0]);
+
+	free(file);
+	return rc;
+}
+
 int nli_configure(struct nli_model *m, enum nli_tokens tokens, const json_t *config, struct error *err)
 {
 	const char *chosen = json_string_value(json_find(config, "vramble_label_order"));
 
+	if (refuse_others(m, config, err) < 0)
+		return -1;
 	if (label_order_find(config, m->base.dir, m->labels, chosen, &m->order, err) < 0)
 		return -1;
 	if (nli_text_load(&m->text, tokens, m->base.dir, err) < 0)
@@ -31,6 +52,8 @@ int nli_configure(struct nli_model *m, enum nli_tokens tokens, const json_t *con
 	if (nli_text_size(&m->text) > (size_t)m->vocabulary)
 		return fail(err, E_MODEL, "%s: the tokenizer has %zu tokens, config.json's vocab_size is %d: they belong to different models",
 			    m->base.dir, nli_text_size(&m->text), m->vocabulary);
+	if (m->text.longest > 0 && m->text.longest < m->longest)
+		m->longest = m->text.longest;
 	describe(m);
 	return 0;
 }

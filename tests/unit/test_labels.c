@@ -51,6 +51,29 @@ static void names_decide(void **state)
 			 12);
 }
 
+#define BOTH(a, b, c, x, y, z) \
+	"{\"id2label\": {\"0\": \"" a "\", \"1\": \"" b "\", \"2\": \"" c "\"}, \"label2id\": {\"" x "\": 0, \"" y "\": 1, \"" z "\": 2}}"
+
+static void ids_decide_where_names_do_not(void **state)
+{
+	struct label_order order;
+	struct error err = {0};
+
+	assert_int_equal(order_in("{\"label2id\": {\"neutral\": 2, \"contradiction\": 1, \"entailment\": 0}}", "/m", 3), 21);
+	assert_int_equal(order_in(BOTH("LABEL_0", "LABEL_1", "LABEL_2", "contradiction", "neutral", "entailment"), "/m", 3), 210);
+	assert_int_equal(order_in(BOTH("contradiction", "neutral", "entailment", "LABEL_0", "LABEL_1", "LABEL_2"), "/m", 3), 210);
+	assert_int_equal(order_in("{\"label2id\": {\"neutral\": 2, \"contradiction\": 2, \"entailment\": 0}}", "/m", 3), -1);
+	assert_int_equal(order_in("{\"label2id\": {\"neutral\": 3, \"contradiction\": -1, \"entailment\": 0}}", "/m", 3), -1);
+	assert_int_equal(order_in("{\"label2id\": {\"neutral\": \"2\", \"contradiction\": 1, \"entailment\": 0}}", "/m", 3), -1);
+	assert_int_equal(find(BOTH("contradiction", "neutral", "entailment", "entailment", "neutral", "contradiction"), "/m", 3, NULL, &order, &err),
+			 -1);
+	assert_int_equal(err.code, E_MODEL);
+	assert_non_null(strstr(err.text, "label2id"));
+	assert_int_equal(find(BOTH("contradiction", "neutral", "entailment", "entailment", "neutral", "contradiction"), "/m", 3,
+			      "contradiction,neutral,entailment", &order, &err),
+			 0);
+}
+
 static void names_that_decide_nothing(void **state)
 {
 	assert_int_equal(order_in("{\"id2label\": {\"0\": \"entailment\", \"1\": \"entailment\", \"2\": \"neutral\"}}", "/m", 3), -1);
@@ -217,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_decide),
+		cmocka_unit_test(ids_decide_where_names_do_not),
 		cmocka_unit_test(names_that_decide_nothing),
 		cmocka_unit_test(the_table_knows_folders),
 		cmocka_unit_test(the_table_does_not_guess),
