@@ -98,7 +98,7 @@ TORCH_LIBS := -L$(TORCH_LIB) -Wl,-rpath,$(TORCH_LIB) -Wl,--no-as-needed -ltorch 
 # ---------------------------------------------------------------- sources
 CORE_SRC := $(filter-out $(if $(filter 0,$(HUB)),core/hub_http.c core/hub_hash.c,core/hub_none.c),$(wildcard core/*.c))
 # Everything of models/ that needs no libtorch: tokenizers, preprocessing, files, beam search.
-PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c bpe_table.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c unigram.c unigram_file.c) \
+PLAIN_SRC := $(addprefix models/,bpe.c bpe_load.c bpe_table.c wordpiece.c vocab.c clean.c text.c json.c preprocess.c beam.c labels.c unigram.c unigram_file.c tokenizer_json.c nli_text.c) \
 	$(wildcard models/checkpoint*.c)
 PLAIN_SRC := $(filter $(wildcard models/*.c),$(PLAIN_SRC))
 NET_SRC := $(filter-out $(PLAIN_SRC),$(wildcard models/*.c))

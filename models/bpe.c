@@ -28,6 +28,11 @@ int32_t bpe_role(const struct bpe *b, enum vocab_role role)
 	return b->roles[role];
 }
 
+bool bpe_blank_first(const struct bpe *b)
+{
+	return b->blank_first;
+}
+
 const char *bpe_token(const struct bpe *b, int32_t id)
 {
 	return vocab_text(b->vocab, id, NULL);

@@ -13,6 +13,7 @@
 #ifndef MODELS_BPE_H
 #define MODELS_BPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,13 +44,14 @@ struct bpe_source {
 	enum bpe_kind kind;
 	const char *dir;            /* NULL: use the two paths */
 	const char *vocab, *merges; /* vocab.json, merges.txt */
+	int vocabulary;             /* the model's, 0: not known; a table that has fewer tokens is complete only with all those of CLIP */
 	int codes, bins;            /* added after the vocabulary unless it has them: <code_0> …, <bin_0> … (OFA: 8192 and 1000) */
 };
 
 struct bpe;
 
 /* Fails with E_IO (a file is missing), E_LIMIT, or E_FORMAT naming file, line or key: a merge of unknown pieces, no bos or eos, bytes without a piece
- * and no unk, a broken gzip file. */
+ * and no unk, a broken gzip file, a table or merges that are cut off. */
 struct bpe *bpe_load(const struct bpe_source *source, struct error *err);
 struct bpe *bpe_load_clip(const char *dir, struct error *err);
 /* With OFA's <code_i> and <bin_i>. */
@@ -58,6 +60,7 @@ void bpe_free(struct bpe *b); /* NULL is fine */
 
 size_t bpe_size(const struct bpe *b);                        /* highest id + 1 */
 int32_t bpe_role(const struct bpe *b, enum vocab_role role); /* -1 if the vocabulary has none; pad falls back to eos */
+bool bpe_blank_first(const struct bpe *b);                   /* does tokenizer.json want a blank before a text that has none? Encoding adds none */
 const char *bpe_token(const struct bpe *b, int32_t id);      /* as in the file ("Ġcat", "cat</w>"); NULL for an unused id; borrowed */
 
 /* Encodes the text alone, without bos and eos, and appends to *out (the caller frees out->id). E_LIMIT if the text is longer than BPE_TEXT_MAX. */

@@ -4,15 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <unistr.h>
 
 #include "core/mem.h"
 #include "models/json.h"
 #include "models/text.h"
+#include "models/tokenizer_json.h"
 
 /* \s of PCRE also takes U+180E; this is Unicode's White_Space. */
 #define BLANK         "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define CLIP_PATTERN  "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^" BLANK "\\p{L}\\p{N}]+"
 #define BYTES_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" BLANK "\\p{L}\\p{N}]+|[" BLANK "]+(?![^" BLANK "])|[" BLANK "]+"
+
+enum { LOST_FEW = 100 };
 
 struct merge *bpe_find_merge(const struct bpe *b, int32_t left, int32_t right)
 {
@@ -121,11 +125,24 @@ static int read_merges(struct bpe *b, const char *path, struct error *err)
 	return result;
 }
 
-static int read_table(struct bpe *b, const char *path, struct error *err)
+/* The start and the end token follow the last merge, so that one of a table that is cut off has the id of another piece. */
+static int check_table(const struct bpe *b, const char *path, int vocabulary, struct error *err)
+{
+	size_t n = vocab_size(b->vocab);
+
+	if (n >= BPE_TABLE_TOKENS || n >= (size_t)vocabulary)
+		return 0;
+	return fail(err, E_FORMAT, "%s: it gives %zu tokens, the model has %d: the file is cut off, or of another model; download it again", path, n,
+		    vocabulary);
+}
+
+static int read_table(struct bpe *b, const char *path, int vocabulary, struct error *err)
 {
 	struct buffer merges = {0};
 	int result = bpe_read_table(path, b->vocab, &merges, err);
 
+	if (result == 0)
+		result = check_table(b, path, vocabulary, err);
 	if (result == 0)
 		result = add_merge_lines(b, merges.text, merges.length, path, err);
 	buffer_free(&merges);
@@ -155,6 +172,22 @@ static int add_merge_list(struct bpe *b, const json_t *list, const char *file, s
 	return 0;
 }
 
+/* Are the steps GPT-2's, and the frame RoBERTa's? */
+static int check_steps(struct json_reader *r, const json_t *root)
+{
+	static const char *const none[] = {"", NULL}, *const splits[] = {"ByteLevel", NULL};
+	static const struct json_plain others[] = {{"pre_tokenizer.use_regex", "true"},
+						   {"model.dropout", "0"},
+						   {"model.ignore_merges", "false"},
+						   {"model.continuing_subword_prefix", "\"\""}};
+
+	if (tokenizer_json_step(root, "normalizer", none, r->file, r->err) < 0 ||
+	    tokenizer_json_step(root, "pre_tokenizer", splits, r->file, r->err) < 0 ||
+	    tokenizer_json_frame(root, TOKENIZER_TWO_ENDS, r->file, r->err) < 0)
+		return -1;
+	return json_refuse_others(r, root, others, sizeof others / sizeof others[0]);
+}
+
 static int read_tokenizer_json(struct bpe *b, const char *path, struct error *err)
 {
 	json_t *root = json_read(path, JSON_LIMIT, err);
@@ -168,9 +201,11 @@ static int read_tokenizer_json(struct bpe *b, const char *path, struct error *er
 		fail(err, E_FORMAT, "%s: this is no byte-level BPE tokenizer (model type %s)", path, type);
 	else if (!r.failed && strcmp(suffix, b->kind == BPE_CLIP ? "</w>" : "") != 0)
 		fail(err, E_FORMAT, "%s: its pieces end words by \"%s\"; this model needs \"%s\"", path, suffix, b->kind == BPE_CLIP ? "</w>" : "");
-	else if (!r.failed && vocab_add_object(b->vocab, json_find(root, "model.vocab"), path, err) == 0 &&
+	else if (!r.failed && (b->kind == BPE_CLIP || check_steps(&r, root) == 0) &&
+		 vocab_add_object(b->vocab, json_find(root, "model.vocab"), path, err) == 0 &&
 		 add_merge_list(b, json_find(root, "model.merges"), path, err) == 0)
 		result = vocab_add_added(b->vocab, json_find(root, "added_tokens"), path, err);
+	b->blank_first = json_flag(&r, root, "pre_tokenizer.add_prefix_space", false);
 	json_decref(root);
 	return r.failed ? -1 : result;
 }
@@ -189,11 +224,12 @@ static int read_two(struct bpe *b, const char *vocab, const char *merges, struct
 	return read_vocab_json(b, vocab, err) < 0 ? -1 : read_merges(b, merges, err);
 }
 
-static int read_folder(struct bpe *b, const char *dir, struct error *err)
+static int read_folder(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
 	static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz",
 					    "bpe_simple_vocab_16e6.txt"};
 	enum { WHOLE, VOCAB, MERGES, PACKED, TABLE, FILES };
+	const char *dir = source->dir;
 	char *path[FILES];
 	bool there[FILES];
 	int result;
@@ -207,7 +243,7 @@ static int read_folder(struct bpe *b, const char *dir, struct error *err)
 	else if (there[VOCAB] && there[MERGES])
 		result = read_two(b, path[VOCAB], path[MERGES], err);
 	else if (b->kind == BPE_CLIP && (there[PACKED] || there[TABLE]))
-		result = read_table(b, path[there[PACKED] ? PACKED : TABLE], err);
+		result = read_table(b, path[there[PACKED] ? PACKED : TABLE], source->vocabulary, err);
 	else
 		result = fail(err, E_IO, "%s has no tokenizer: tokenizer.json is needed, or vocab.json and merges.txt%s%s", dir,
 			      b->kind == BPE_CLIP ? ", or OpenAI's " : "", b->kind == BPE_CLIP ? names[PACKED] : "");
@@ -218,7 +254,7 @@ static int read_folder(struct bpe *b, const char *dir, struct error *err)
 
 static int read_files(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
-	return source->dir ? read_folder(b, source->dir, err) : read_two(b, source->vocab, source->merges, err);
+	return source->dir ? read_folder(b, source, err) : read_two(b, source->vocab, source->merges, err);
 }
 
 static int add_numbered(struct bpe *b, const char *name, int n, const char *file, struct error *err)
@@ -240,7 +276,8 @@ static int find_roles(struct bpe *b, const struct bpe_source *source, const char
 	static const char *const clip[VOCAB_ROLES][2] = {
 		[ROLE_BOS] = {"<|startoftext|>", "<start_of_text>"}, [ROLE_EOS] = {"<|endoftext|>", "<end_of_text>"}, [ROLE_UNK] = {"<|endoftext|>"}};
 	static const char *const bytes[VOCAB_ROLES][2] = {
-		[ROLE_BOS] = {"<s>"}, [ROLE_EOS] = {"</s>"}, [ROLE_UNK] = {"<unk>"}, [ROLE_PAD] = {"<pad>"}, [ROLE_MASK] = {"<mask>"}};
+		[ROLE_BOS] = {"<s>"},   [ROLE_EOS] = {"</s>"}, [ROLE_UNK] = {"<unk>"},  [ROLE_SEP] = {"</s>"},
+		[ROLE_PAD] = {"<pad>"}, [ROLE_CLS] = {"<s>"},  [ROLE_MASK] = {"<mask>"}};
 	const char *const(*names)[2] = b->kind == BPE_CLIP ? clip : bytes;
 
 	if (vocab_find_roles(b->vocab, source->dir, names, b->roles, err) < 0)
@@ -254,6 +291,38 @@ static int find_roles(struct bpe *b, const struct bpe_source *source, const char
 	if (b->kind == BPE_BYTES)
 		vocab_mark(b->vocab, b->roles[ROLE_MASK], VOCAB_LSTRIP);
 	return 0;
+}
+
+/* A piece of several letters that is no token of its own kind: only a merge gives it. */
+static bool needs_merge(const struct bpe *b, int32_t id)
+{
+	size_t length, letters;
+	const char *text = vocab_text(b->vocab, id, &length);
+
+	if (!text || vocab_marks(b->vocab, id) & (VOCAB_SPECIAL | VOCAB_ADDED) || (length > 2 && text[0] == '<' && text[length - 1] == '>'))
+		return false;
+	if (b->kind == BPE_CLIP && length > 4 && strcmp(text + length - 4, "</w>") == 0)
+		length -= 4;
+	letters = u8_mbsnlen((const uint8_t *)text, length);
+	return letters > 1;
+}
+
+/* Merges that are cut off leave pieces that no text can come to; published vocabularies have a handful of those at most. */
+static int check_merges(const struct bpe *b, const char *file, struct error *err)
+{
+	size_t size = vocab_size(b->vocab), lost = 0;
+	bool *made = xcalloc(size, sizeof *made);
+
+	for (size_t i = 0; i < b->slots; i++)
+		if (b->merge[i].key)
+			made[b->merge[i].to] = true;
+	for (size_t id = 0; id < size; id++)
+		lost += !made[id] && needs_merge(b, (int32_t)id);
+	free(made);
+	if (lost <= LOST_FEW + size / 100)
+		return 0;
+	return fail(err, E_FORMAT, "%s: no merge gives %zu of the %zu tokens: the merges are cut off, or of another model; download them again", file,
+		    lost, size);
 }
 
 static int map_bytes(struct bpe *b, const char *file, struct error *err)
@@ -334,8 +403,9 @@ struct bpe *bpe_load(const struct bpe_source *source, struct error *err)
 
 	b->kind = source->kind;
 	b->vocab = vocab_create();
-	if (read_files(b, source, err) < 0 || find_roles(b, source, file, err) < 0 || add_numbered(b, "code", source->codes, file, err) < 0 ||
-	    add_numbered(b, "bin", source->bins, file, err) < 0 || map_bytes(b, file, err) < 0 || compile_patterns(b, file, err) < 0) {
+	if (read_files(b, source, err) < 0 || find_roles(b, source, file, err) < 0 || check_merges(b, file, err) < 0 ||
+	    add_numbered(b, "code", source->codes, file, err) < 0 || add_numbered(b, "bin", source->bins, file, err) < 0 ||
+	    map_bytes(b, file, err) < 0 || compile_patterns(b, file, err) < 0) {
 		bpe_free(b);
 		return NULL;
 	}

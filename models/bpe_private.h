@@ -22,6 +22,7 @@ struct bpe {
 	int16_t letter_byte[512];           /* the byte that a letter of the byte alphabet stands for, -1: none */
 	struct merge *merge;                /* open addressing, a power of two of slots */
 	size_t slots;
+	bool blank_first;              /* what tokenizer.json says */
 	pcre2_general_context *memory; /* ends the program when memory is gone, as xmalloc does */
 	pcre2_code *pattern;
 	pcre2_code *openai[2]; /* any case; [1] with the special tokens in front */
@@ -35,6 +36,8 @@ uint32_t bpe_letter(int byte);
 
 /* Moves *at behind the next line that is not empty and gives that line without its end; false: there is none before end. */
 bool bpe_next_line(const char **at, const char *end, const char **line, size_t *length);
+
+enum { BPE_TABLE_TOKENS = 49408 }; /* of CLIP */
 
 /* OpenAI's table at path (a name that ends in ".gz": packed) into an empty vocabulary: 256 letters, the same as word ends, what each merge gives, start
  * and end token. *merges, empty before, gets the merges, a line each, and is the caller's to free, after -1 too. E_IO; E_LIMIT, packed or unpacked;

@@ -3,16 +3,108 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/mem.h"
 #include "models/bpe.h"
+#include "models/json.h"
+#include "models/tokenizer_json.h"
 #include "models/unigram.h"
 #include "models/wordpiece.h"
+
+enum { LONGEST_SAID = 1000000 }; /* more means that nothing was said */
+
+/* ---- tokenizer_config.json ---- */
+
+/* The classes whose ids the tokenizers here give. */
+static const char *const classes[][9] = {
+	[NLI_WORDPIECE] = {"BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast", "ElectraTokenizer",
+			   "ElectraTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"},
+	[NLI_UNIGRAM] = {"DebertaV2Tokenizer", "DebertaV2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"},
+	[NLI_BYTES] = {"RobertaTokenizer", "RobertaTokenizerFast", "BartTokenizer", "BartTokenizerFast", "LongformerTokenizer",
+		       "LongformerTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"},
+};
+
+static int check_class(const struct nli_text *text, const char *class, const char *file, struct error *err)
+{
+	struct buffer known = {0};
+
+	for (size_t i = 0; classes[text->kind][i]; i++) {
+		if (strcmp(classes[text->kind][i], class) == 0) {
+			buffer_free(&known);
+			return 0;
+		}
+		buffer_printf(&known, "%s%s", i > 0 ? ", " : "", classes[text->kind][i]);
+	}
+	fail(err, E_MODEL, "%s: \"tokenizer_class\" is \"%s\"; this model's text is read as by one of: %s", file, class, known.text);
+	buffer_free(&known);
+	return -1;
+}
+
+/* What each kind would have to do otherwise. */
+static int refuse_others(const struct nli_text *text, struct json_reader *r, const json_t *root)
+{
+	static const struct json_plain all[] = {{"truncation_side", "\"right\""}};
+	static const struct json_plain unigram[] = {{"do_lower_case", "false"}, {"split_by_punct", "false"}, {"sp_model_kwargs", "{}"}};
+
+	if (json_refuse_others(r, root, all, sizeof all / sizeof all[0]) < 0)
+		return -1;
+	return text->kind == NLI_UNIGRAM ? json_refuse_others(r, root, unigram, sizeof unigram / sizeof unigram[0]) : 0;
+}
+
+static int read_keys(struct nli_text *text, struct json_reader *r, const json_t *root)
+{
+	const char *class = json_text(r, root, "tokenizer_class", "");
+	double most = json_number(r, root, "model_max_length", json_number(r, root, "max_len", 0));
+
+	if (*class && check_class(text, class, r->file, r->err) < 0)
+		return -1;
+	if (most >= 1 && most <= LONGEST_SAID)
+		text->longest = (int)most;
+	text->whole = strcmp(class, "PreTrainedTokenizerFast") == 0;
+	text->blank_first = json_flag(r, root, "add_prefix_space", false);
+	return r->failed ? -1 : refuse_others(text, r, root);
+}
+
+static int read_config(struct nli_text *text, const char *dir, struct error *err)
+{
+	char *path = xasprintf("%s/tokenizer_config.json", dir);
+	struct json_reader r = {.file = path, .err = err};
+	bool there = access(path, F_OK) == 0;
+	json_t *root = there ? json_read(path, JSON_LIMIT, err) : NULL;
+	int rc = there && (!root || read_keys(text, &r, root) < 0) ? -1 : 0;
+
+	json_decref(root);
+	free(path);
+	return rc;
+}
+
+/* ---- the tokenizers ---- */
+
+/* A folder without the library's own file has its pieces from tokenizer.json, whose other steps are looked at here. */
+static int check_steps(const char *dir, struct error *err)
+{
+	char *path = xasprintf("%s/tokenizer.json", dir), *model = xasprintf("%s/spm.model", dir);
+	json_t *root = NULL;
+	int rc = 0;
+
+	if (access(model, F_OK) != 0 && access(path, F_OK) == 0) {
+		root = json_read(path, JSON_LIMIT, err);
+		rc = !root || tokenizer_json_unigram(root, path, err) < 0 || tokenizer_json_frame(root, TOKENIZER_ONE_END, path, err) < 0 ? -1 : 0;
+	}
+	json_decref(root);
+	free(model);
+	free(path);
+	return rc;
+}
 
 static int load_unigram(struct nli_text *text, const char *dir, struct error *err)
 {
 	static const char *const names[] = {"[CLS]", "[SEP]", "[PAD]"};
 	int32_t *const ids[] = {&text->start, &text->end, &text->pad};
 
+	if (check_steps(dir, err) < 0)
+		return -1;
 	text->unigram = unigram_load(dir, err);
 	for (int i = 0; text->unigram && i < 3; i++) {
 		*ids[i] = unigram_find(text->unigram, names[i]);
@@ -29,8 +121,10 @@ static int load_bytes(struct nli_text *text, const char *dir, struct error *err)
 	text->bytes = bpe_load(&(struct bpe_source){.kind = BPE_BYTES, .dir = dir}, err);
 	if (!text->bytes)
 		return -1;
-	text->start = bpe_role(text->bytes, ROLE_BOS);
-	text->end = bpe_role(text->bytes, ROLE_EOS);
+	if (text->whole)
+		text->blank_first = bpe_blank_first(text->bytes);
+	text->start = bpe_role(text->bytes, ROLE_CLS);
+	text->end = bpe_role(text->bytes, ROLE_SEP);
 	text->pad = bpe_role(text->bytes, ROLE_PAD);
 	return 0;
 }
@@ -49,6 +143,8 @@ static int load_words(struct nli_text *text, const char *dir, struct error *err)
 int nli_text_load(struct nli_text *text, enum nli_tokens kind, const char *dir, struct error *err)
 {
 	*text = (struct nli_text){.kind = kind};
+	if (read_config(text, dir, err) < 0)
+		return -1;
 	switch (kind) {
 	case NLI_WORDPIECE:
 		return load_words(text, dir, err);
@@ -103,7 +199,17 @@ static int put_pair(const struct nli_text *text, struct ids *first, const struct
 
 static int pieces(const struct nli_text *text, const char *of, struct ids *out, struct error *err)
 {
-	return text->unigram ? unigram_pieces(text->unigram, of, strlen(of), out, err) : bpe_pieces(text->bytes, of, strlen(of), 0, out, err);
+	char *moved;
+	int rc;
+
+	if (text->unigram)
+		return unigram_pieces(text->unigram, of, strlen(of), out, err);
+	if (!text->blank_first || *of == ' ')
+		return bpe_pieces(text->bytes, of, strlen(of), 0, out, err);
+	moved = xasprintf(" %s", of);
+	rc = bpe_pieces(text->bytes, moved, strlen(moved), 0, out, err);
+	free(moved);
+	return rc;
 }
 
 static int encode_pieces(const struct nli_text *text, const struct text_pair *pair, int32_t *ids, int32_t *types, int max, struct error *err)

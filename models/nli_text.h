@@ -10,6 +10,7 @@
 #ifndef MODELS_NLI_TEXT_H
 #define MODELS_NLI_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,7 @@
 enum nli_tokens {
 	NLI_WORDPIECE, /* BERT: [CLS] premise [SEP] hypothesis [SEP], with types 0 and 1 */
 	NLI_UNIGRAM,   /* DeBERTa: the same frame without types */
-	NLI_BYTES      /* RoBERTa and BART: <s> premise </s></s> hypothesis </s>; no text begins with a blank that it does not have */
+	NLI_BYTES /* RoBERTa and BART: <s> premise </s></s> hypothesis </s>; no text begins with a blank that it does not have, but for blank_first */
 };
 
 struct nli_text {
@@ -28,9 +29,13 @@ struct nli_text {
 	struct bpe *bytes;
 	struct unigram *unigram;
 	int32_t start, end, pad; /* [CLS] or <s>, [SEP] or </s>, and what fills up */
+	int longest;             /* tokens of a pair, as the files say; 0: they do not */
+	bool blank_first;        /* NLI_BYTES: a text that begins without a blank gets one */
+	bool whole;              /* tokenizer.json alone says how text is treated */
 };
 
-/* From the files in dir; errors as those of wordpiece_load, bpe_load and unigram_load. After -1 there is nothing to free. */
+/* From the files in dir, tokenizer_config.json among them; errors as those of wordpiece_load, bpe_load and unigram_load, E_MODEL naming the key for a
+ * tokenizer that would give other ids. After -1 there is nothing to free. */
 int nli_text_load(struct nli_text *text, enum nli_tokens kind, const char *dir, struct error *err);
 void nli_text_free(struct nli_text *text); /* a zeroed one is fine */
 

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "models/json.h"
 #include "models/text.h"
+#include "models/tokenizer_json.h"
 
 enum { WORD_MAX = 100, PREFIX_MAX = 8 };
 
@@ -20,6 +21,16 @@ struct wordpiece {
 	long word_max; /* characters; longer words are unknown */
 };
 
+/* Are the steps BERT's? A normalizer that is null leaves text as it is. */
+static int check_steps(const json_t *root, const char *path, struct error *err)
+{
+	static const char *const normalizers[] = {"BertNormalizer", "", NULL}, *const splits[] = {"BertPreTokenizer", NULL};
+
+	if (tokenizer_json_step(root, "normalizer", normalizers, path, err) < 0 || tokenizer_json_step(root, "pre_tokenizer", splits, path, err) < 0)
+		return -1;
+	return tokenizer_json_frame(root, TOKENIZER_ONE_END, path, err);
+}
+
 static int read_tokenizer_json(struct wordpiece *w, const char *path, struct error *err)
 {
 	json_t *root = json_read(path, JSON_LIMIT, err);
@@ -29,14 +40,16 @@ static int read_tokenizer_json(struct wordpiece *w, const char *path, struct err
 
 	if (!root)
 		return -1;
-	w->lower = json_flag(&r, root, "normalizer.lowercase", true);
+	if (json_is_null(json_object_get(root, "normalizer")))
+		w->lower = w->clean = w->split_cjk = false;
+	w->lower = json_flag(&r, root, "normalizer.lowercase", w->lower);
 	w->strip_accents = json_flag(&r, root, "normalizer.strip_accents", w->lower);
-	w->clean = json_flag(&r, root, "normalizer.clean_text", true);
-	w->split_cjk = json_flag(&r, root, "normalizer.handle_chinese_chars", true);
+	w->clean = json_flag(&r, root, "normalizer.clean_text", w->clean);
+	w->split_cjk = json_flag(&r, root, "normalizer.handle_chinese_chars", w->split_cjk);
 	w->word_max = json_int(&r, root, "model.max_input_chars_per_word", WORD_MAX, 1, 10000);
 	if (!r.failed && (strcmp(type, "WordPiece") != 0 || strlen(prefix) > PREFIX_MAX))
 		fail(err, E_FORMAT, "%s: this is no WordPiece tokenizer (model type %s, prefix \"%s\")", path, type, prefix);
-	else if (!r.failed && vocab_add_object(w->vocab, json_find(root, "model.vocab"), path, err) == 0)
+	else if (!r.failed && check_steps(root, path, err) == 0 && vocab_add_object(w->vocab, json_find(root, "model.vocab"), path, err) == 0)
 		result = vocab_add_added(w->vocab, json_find(root, "added_tokens"), path, err);
 	if (result == 0)
 		strcpy(w->prefix, prefix);
@@ -44,24 +57,32 @@ static int read_tokenizer_json(struct wordpiece *w, const char *path, struct err
 	return r.failed ? -1 : result;
 }
 
-/* With vocab.txt, how text is treated stands in tokenizer_config.json. */
+/* How text is treated stands in tokenizer_config.json, where the published code lets it win over tokenizer.json; but for a class that knows no such keys. */
+static int read_keys(struct wordpiece *w, const json_t *root, const char *path, struct error *err)
+{
+	static const struct json_plain others[] = {{"do_basic_tokenize", "true"}, {"never_split", NULL}};
+	struct json_reader r = {.file = path, .err = err};
+
+	if (strcmp(json_text(&r, root, "tokenizer_class", ""), "PreTrainedTokenizerFast") == 0)
+		return r.failed ? -1 : 0;
+	if (json_object_get(root, "do_lower_case") || json_object_get(root, "strip_accents")) {
+		w->lower = json_flag(&r, root, "do_lower_case", w->lower);
+		w->strip_accents = json_flag(&r, root, "strip_accents", w->lower);
+	}
+	w->split_cjk = json_flag(&r, root, "tokenize_chinese_chars", w->split_cjk);
+	return r.failed ? -1 : json_refuse_others(&r, root, others, sizeof others / sizeof others[0]);
+}
+
 static int read_config(struct wordpiece *w, const char *dir, struct error *err)
 {
 	char *path = xasprintf("%s/tokenizer_config.json", dir);
-	struct json_reader r = {.file = path, .err = err};
-	json_t *root = NULL;
 	bool there = access(path, F_OK) == 0;
+	json_t *root = there ? json_read(path, JSON_LIMIT, err) : NULL;
+	int rc = there && (!root || read_keys(w, root, path, err) < 0) ? -1 : 0;
 
-	if (there)
-		root = json_read(path, JSON_LIMIT, err);
-	if (root) {
-		w->lower = json_flag(&r, root, "do_lower_case", true);
-		w->strip_accents = json_flag(&r, root, "strip_accents", w->lower);
-		w->split_cjk = json_flag(&r, root, "tokenize_chinese_chars", true);
-	}
-	free(path);
 	json_decref(root);
-	return r.failed || (there && !root) ? -1 : 0;
+	free(path);
+	return rc;
 }
 
 static int read_dir(struct wordpiece *w, const char *dir, struct error *err)
@@ -72,12 +93,12 @@ static int read_dir(struct wordpiece *w, const char *dir, struct error *err)
 	if (access(whole, F_OK) == 0)
 		result = read_tokenizer_json(w, whole, err);
 	else if (access(lines, F_OK) == 0)
-		result = vocab_add_lines(w->vocab, lines, err) < 0 ? -1 : read_config(w, dir, err);
+		result = vocab_add_lines(w->vocab, lines, err);
 	else
 		result = fail(err, E_IO, "%s has no tokenizer: tokenizer.json or vocab.txt is needed", dir);
 	free(whole);
 	free(lines);
-	return result;
+	return result < 0 ? -1 : read_config(w, dir, err);
 }
 
 static int find_roles(struct wordpiece *w, const char *dir, const char *file, struct error *err)
