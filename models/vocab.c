@@ -9,6 +9,7 @@
 #include "models/json.h"
 
 enum { MATCH_MAX = 64 }; /* bytes; longer special tokens are not looked for in text */
+enum { GAPS = 1024 };    /* ids that any vocabulary may leave unused */
 
 struct token {
 	char *text; /* NULL: no such id */
@@ -158,8 +159,20 @@ int32_t vocab_add(struct vocab *v, const char *text, size_t length, int64_t id, 
 	return (int32_t)id;
 }
 
+/* One far-off id would take the memory of all before it. May a token of n have this one? */
+static int check_id(const char *text, int64_t id, size_t n, const char *file, struct error *err)
+{
+	size_t most = 2 * n + GAPS;
+
+	if (id < (int64_t)most)
+		return 0;
+	return fail(err, E_FORMAT, "%s: token \"%s\" has id %lld; where there are %zu tokens, ids must be below %zu", file, text, (long long)id, n,
+		    most);
+}
+
 int vocab_add_object(struct vocab *v, const json_t *object, const char *file, struct error *err)
 {
+	size_t n = v->used + json_object_size(object);
 	void *it;
 
 	if (!json_is_object(object) || json_object_size(object) == 0)
@@ -170,7 +183,8 @@ int vocab_add_object(struct vocab *v, const json_t *object, const char *file, st
 
 		if (!json_is_integer(id) || json_integer_value(id) < 0)
 			return fail(err, E_FORMAT, "%s: the id of \"%s\" must be a whole number from 0", file, key);
-		if (vocab_add(v, key, json_object_iter_key_len(it), json_integer_value(id), file, err) < 0)
+		if (check_id(key, json_integer_value(id), n, file, err) < 0 ||
+		    vocab_add(v, key, json_object_iter_key_len(it), json_integer_value(id), file, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -210,6 +224,7 @@ int vocab_add_added(struct vocab *v, const json_t *list, const char *file, struc
 		enum vocab_mark mark;
 	} flags[] = {{"special", VOCAB_SPECIAL}, {"lstrip", VOCAB_LSTRIP}, {"rstrip", VOCAB_RSTRIP}, {"normalized", VOCAB_NORMALIZED}};
 	struct json_reader r = {.file = file, .err = err};
+	size_t n = v->used + json_array_size(list);
 
 	for (size_t i = 0; i < json_array_size(list) && !r.failed; i++) {
 		const json_t *entry = json_array_get(list, i);
@@ -220,7 +235,7 @@ int vocab_add_added(struct vocab *v, const json_t *list, const char *file, struc
 
 		for (size_t k = 0; k < sizeof flags / sizeof *flags; k++)
 			marks |= json_flag(&r, entry, flags[k].key, false) ? flags[k].mark : 0u;
-		if (r.failed || vocab_add(v, text, strlen(text), id, file, err) < 0)
+		if (r.failed || check_id(text, id, n, file, err) < 0 || vocab_add(v, text, strlen(text), id, file, err) < 0)
 			return -1;
 		vocab_mark(v, (int32_t)id, marks);
 	}

@@ -42,11 +42,11 @@ void vocab_mark(struct vocab *v, int32_t id, unsigned marks); /* adds marks */
  * (file is for the message) for an id out of range or used twice. */
 int32_t vocab_add(struct vocab *v, const char *text, size_t length, int64_t id, const char *file, struct error *err);
 
-/* A {"text": id} object, as vocab.json and tokenizer.json's model.vocab hold it. */
+/* A {"text": id} object, as vocab.json and tokenizer.json's model.vocab hold it. E_FORMAT as above, and for an id far beyond the number of tokens. */
 int vocab_add_object(struct vocab *v, const json_t *object, const char *file, struct error *err);
 /* vocab.txt: one token a line, ids from 0, into an empty vocabulary. Only the newline is cut off; of equal lines the last one is found. */
 int vocab_add_lines(struct vocab *v, const char *path, struct error *err);
-/* tokenizer.json's "added_tokens" list, with their marks; may be NULL. */
+/* tokenizer.json's "added_tokens" list, with their marks; may be NULL. Fails as vocab_add_object. */
 int vocab_add_added(struct vocab *v, const json_t *list, const char *file, struct error *err);
 
 /* Finds each role's token: named in dir/special_tokens_map.json or dir/tokenizer_config.json, else the first of names[role] (NULL-terminated list of

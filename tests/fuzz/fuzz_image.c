@@ -39,7 +39,10 @@ static void run(const uint8_t *bytes, size_t size)
 	struct image image;
 	struct image_info head, info;
 	struct error err = {0};
-	int probed = image_probe(fuzz_file("picture", bytes, size), &limits, &head, &err);
+	int probed;
+
+	fuzz_limit((size_t)limits.pixels * 32); /* a picture may be far larger than its file, but not than this */
+	probed = image_probe(fuzz_file("picture", bytes, size), &limits, &head, &err);
 
 	if (image_decode(bytes, size, "picture", &limits, &image, &info, &err) < 0) {
 		if (image.rgb || err.code == E_NONE)

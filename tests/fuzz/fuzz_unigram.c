@@ -3,6 +3,7 @@
 #include "models/unigram.h"
 #include "tests/support/fuzz.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +17,12 @@ static const char whole[] = "\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02"
 			    "\x0a\x0c\x0a\x03\xe2\x96\x81\x15\0\0\x80\xbf\x18\x01";
 
 static const struct fuzz_seed seeds[] = {
-	FUZZ_TEXT(whole),
-	FUZZ_TEXT("{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"<unk>\", 0.0], [\"a\", -1.5], [\"\xe2\x96\x81\", -2]]},"
+	FUZZ_KIND("spm.model", whole),
+	FUZZ_KIND("tokenizer.json",
+		  "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"<unk>\", 0.0], [\"a\", -1.5], [\"\xe2\x96\x81\", -2]]},"
 		  " \"normalizer\": {\"precompiled_charsmap\": \"AAQAAA==\"}, \"added_tokens\": [{\"content\": \"a\", \"special\": true}]}"),
-	FUZZ_TEXT("ab\xc3\xa9 a\xef\xac\x81 \xe4\xb8\xad \0\x01\xff"),
+	FUZZ_KIND("table", whole),
+	FUZZ_KIND("text", "ab\xc3\xa9 a\xef\xac\x81 \xe4\xb8\xad \0\x01\xff"),
 };
 
 static void use(const char *text, size_t size)
@@ -76,16 +79,17 @@ static void use_table(const uint8_t *bytes, size_t size)
 
 static void run(const uint8_t *bytes, size_t size)
 {
-	fuzz_file("spm.model", bytes, size);
-	use("ab a", 4);
-	use_table(bytes, size);
-	fuzz_remove("spm.model");
-	fuzz_file("tokenizer.json", bytes, size);
-	use("ab a", 4);
-	fuzz_remove("tokenizer.json");
-	fuzz_file("spm.model", (const uint8_t *)whole, sizeof whole - 1);
-	use((const char *)bytes, size);
-	fuzz_remove("spm.model");
+	const char *kind = fuzz_kind();
+	bool text = strcmp(kind, "text") == 0, own = !text && strcmp(kind, "table") != 0;
+
+	if (strcmp(kind, "table") == 0)
+		use_table(bytes, size);
+	if (own)
+		fuzz_file(kind, bytes, size);
+	if (text)
+		fuzz_file("spm.model", whole, sizeof whole - 1);
+	use(text ? (const char *)bytes : "ab a", text ? size : 4);
+	fuzz_remove(own ? kind : "spm.model");
 }
 
 int main(int argc, char **argv)

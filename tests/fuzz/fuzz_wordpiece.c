@@ -1,4 +1,4 @@
-/* fuzz_wordpiece.c - the bytes are taken as a tokenizer.json, as vocab.txt, and as texts to encode. */
+/* fuzz_wordpiece.c - the bytes are taken as one of the files of a WordPiece tokenizer, whose other files are right, or as a text to encode. */
 #include "core/mem.h"
 #include "models/wordpiece.h"
 #include "tests/support/fuzz.h"
@@ -9,12 +9,18 @@
 static const char lines[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n##bc\ne\n\xe4\xb8\xad\n.\n";
 
 static const struct fuzz_seed seeds[] = {
-	FUZZ_TEXT("{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"a\": 4, \"++b\": 5},"
+	FUZZ_KIND("tokenizer.json",
+		  "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3, \"a\": 4, \"++b\": 5},"
 		  " \"continuing_subword_prefix\": \"++\", \"max_input_chars_per_word\": 9}, \"normalizer\": {\"lowercase\": true, "
 		  "\"strip_accents\": null},"
 		  " \"added_tokens\": [{\"id\": 9, \"content\": \"[X]\", \"special\": true}]}"),
-	FUZZ_TEXT("[PAD]\n[UNK]\r\n[CLS]\n[SEP]\na\n##b\n\n\nb"),
-	FUZZ_TEXT("abc A\xcc\x81 \xe4\xb8\xad.\xe6\x96\x87 [SEP] \xed\x95\x9c \xc4\xb0stanbul \xe2\x80\x8b\xc2\xad\xef\xbf\xbd a.b,c"),
+	FUZZ_KIND("vocab.txt", "[PAD]\n[UNK]\r\n[CLS]\n[SEP]\na\n##b\n\n\nb"),
+	FUZZ_KIND("tokenizer_config.json",
+		  "{\"do_lower_case\": true, \"strip_accents\": null, \"tokenize_chinese_chars\": true, \"unk_token\": \"[UNK]\","
+		  " \"sep_token\": {\"content\": \"[SEP]\"}, \"pad_token\": \"a\"}"),
+	FUZZ_KIND("special_tokens_map.json",
+		  "{\"unk_token\": \"[UNK]\", \"cls_token\": {\"content\": \"[CLS]\", \"lstrip\": true}, \"mask_token\": null}"),
+	FUZZ_KIND("text", "abc A\xcc\x81 \xe4\xb8\xad.\xe6\x96\x87 [SEP] \xed\x95\x9c \xc4\xb0stanbul \xe2\x80\x8b\xc2\xad\xef\xbf\xbd a.b,c"),
 };
 
 static void encode(const struct wordpiece *w, const struct wordpiece_text *text)
@@ -35,9 +41,11 @@ static void encode(const struct wordpiece *w, const struct wordpiece_text *text)
 
 static void load_and_use(const char *text)
 {
-	struct error err;
+	struct error err = {0};
 	struct wordpiece *w = wordpiece_load(fuzz_dir(), &err);
 
+	if (!w && err.text[0] == '\0')
+		abort();
 	for (unsigned how = 0; w && how < 4; how++) {
 		enum wordpiece_cut cut = how & 1 ? WORDPIECE_ONLY_FIRST : WORDPIECE_LONGEST_FIRST;
 
@@ -50,16 +58,27 @@ static void load_and_use(const char *text)
 	wordpiece_free(w);
 }
 
+/* The files beside the one that changes. */
+static void put_others(const char *name)
+{
+	static const char *const names[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		fuzz_remove(names[i]);
+	if (strcmp(name, "tokenizer.json") != 0)
+		fuzz_file("vocab.txt", lines, sizeof lines - 1);
+}
+
 static void run(const uint8_t *bytes, size_t size)
 {
+	static const char *last;
 	char *text = xstrndup((const char *)bytes, size);
 
-	fuzz_file("tokenizer.json", bytes, size);
-	load_and_use(text);
-	fuzz_remove("tokenizer.json");
-	fuzz_file("vocab.txt", bytes, size);
-	load_and_use(text);
-	fuzz_file("vocab.txt", lines, sizeof lines - 1);
+	if (fuzz_kind() != last)
+		put_others(fuzz_kind());
+	last = fuzz_kind();
+	if (strcmp(fuzz_kind(), "text") != 0)
+		fuzz_file(fuzz_kind(), bytes, size);
 	load_and_use(text);
 	free(text);
 }
