@@ -8,8 +8,8 @@
 #include "models/json.h"
 #include "models/text.h"
 
-/* The file lists far more merges than CLIP was trained with: 49152 pieces without the letters, and without the start and the end token. */
-enum { MERGES = 49152 - 256 - 2 };
+/* The file lists far more merges than CLIP was trained with: what the letters, those that end words, the start and the end token leave open. */
+enum { MERGES = BPE_TABLE_TOKENS - 2 * 256 - 2 };
 
 static void *unpack_alloc(void *ctx, unsigned n, unsigned size)
 {

@@ -55,7 +55,7 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 		clip->preprocess.openai_crop = true;
 	if (preprocess_fit(&clip->preprocess, m->dir, clip->config.image_size, err) < 0)
 		return -1;
-	clip->bpe = bpe_load_clip(m->dir, err);
+	clip->bpe = bpe_load(&(struct bpe_source){.kind = BPE_CLIP, .dir = m->dir, .vocabulary = clip->config.vocabulary}, err);
 	if (!clip->bpe)
 		return -1;
 	if (bpe_size(clip->bpe) > (size_t)clip->config.vocabulary)

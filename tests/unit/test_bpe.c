@@ -334,6 +334,7 @@ static void test_refused(void **state)
 	check_refused(BPE_BYTES, "vocab.json", "{\"a\": 0, \"b\": 0}", "", "share id 0");
 	check_refused(BPE_BYTES, "vocab.json", "{\"a\": -1}", "", "\"a\"");
 	check_refused(BPE_BYTES, "vocab.json", "{\"a\": 4000000000}", "", "ids must be below");
+	check_refused(BPE_BYTES, "vocab.json", "{\"a\": 0, \"b\": 1000000}", "", "where there are 2 tokens, ids must be below 1028");
 	check_refused(BPE_BYTES, "vocab.json", "[]", "", "an object");
 	check_refused(BPE_BYTES, "vocab.json", "{\"a\": 0}", "", "no start token (\"<s>\")");
 	check_refused(BPE_BYTES, "vocab.json", "{\"<s>\": 0, \"</s>\": 1}", "", "no unknown token");
@@ -483,6 +484,62 @@ static void test_table_refused(void **state)
 	free(huge);
 }
 
+/* The model has more tokens than the table gives: it is cut off. */
+static void test_table_cut(void **state)
+{
+	static const int tokens[] = {517, 516, 0};
+	char *dir = data_dir();
+	struct error err = {0};
+
+	data_put(dir, TABLE, small_table, strlen(small_table));
+	for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+		bpe_free(bpe_load(&(struct bpe_source){.kind = BPE_CLIP, .dir = dir, .vocabulary = tokens[i]}, &err));
+	assert_int_equal(err.code, E_NONE);
+	assert_null(bpe_load(&(struct bpe_source){.kind = BPE_CLIP, .dir = dir, .vocabulary = 518}, &err));
+	assert_non_null(strstr(err.text, TABLE ": it gives 517 tokens, the model has 518: the file is cut off"));
+	data_remove_dir(dir);
+}
+
+/* A vocabulary of 1000 pieces, of which the merges give so many. */
+static struct bpe *load_merged(int merges, struct error *err)
+{
+	char *dir = data_dir();
+	struct buffer vocab = {0}, text = {0};
+	struct bpe *b;
+
+	buffer_puts(&vocab, "{\"<s>\": 0, \"</s>\": 1, \"<unk>\": 2");
+	for (int i = 0; i < 40; i++)
+		buffer_printf(&vocab, ", \"%c\": %d", '0' + i, 3 + i);
+	buffer_puts(&text, "#version\n");
+	for (int i = 0; i < 1000; i++) {
+		char one = (char)('0' + i / 40), two = (char)('0' + i % 40);
+
+		buffer_printf(&vocab, ", \"%c%c\": %d", one, two, 43 + i);
+		if (i < merges)
+			buffer_printf(&text, "%c %c\n", one, two);
+	}
+	buffer_puts(&vocab, "}");
+	data_put(dir, "vocab.json", vocab.text, vocab.length);
+	data_put(dir, "merges.txt", text.text, text.length);
+	b = bpe_load(&(struct bpe_source){.kind = BPE_BYTES, .dir = dir}, err);
+	buffer_free(&vocab);
+	buffer_free(&text);
+	data_remove_dir(dir);
+	return b;
+}
+
+static void test_merges_cut(void **state)
+{
+	struct error err = {0};
+	struct bpe *b = load_merged(900, &err);
+
+	if (!b)
+		fail_msg("%s", err.text);
+	bpe_free(b);
+	assert_null(load_merged(500, &err));
+	assert_non_null(strstr(err.text, "no merge gives 500 of the 1043 tokens: the merges are cut off"));
+}
+
 /* merges.txt as OpenAI packs it: with further merges behind, which CLIP does not use. */
 static struct bpe *load_packed(void)
 {
@@ -582,7 +639,8 @@ int main(void)
 		cmocka_unit_test(test_broken_utf8),    cmocka_unit_test(test_clip_literal),  cmocka_unit_test(test_ofa_encode),
 		cmocka_unit_test(test_ofa_truncation), cmocka_unit_test(test_ofa_decode),    cmocka_unit_test(test_small),
 		cmocka_unit_test(test_refused),        cmocka_unit_test(test_long_text),     cmocka_unit_test(test_table),
-		cmocka_unit_test(test_table_last),     cmocka_unit_test(test_table_refused), cmocka_unit_test(test_table_whole),
+		cmocka_unit_test(test_table_last),     cmocka_unit_test(test_table_refused), cmocka_unit_test(test_table_cut),
+		cmocka_unit_test(test_merges_cut),     cmocka_unit_test(test_table_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
