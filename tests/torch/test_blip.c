@@ -425,12 +425,18 @@ static void test_refused(void **state)
 	} cases[] = {
 		{false, "{\"architectures\":[\"BlipForQuestionAnswering\"]}", "BlipForQuestionAnswering does not write captions"},
 		{true, "{\"num_attention_heads\":7}", "does not divide by 7 heads"},
-		{true, "{\"hidden_act\":\"swish\"}", "\"swish\""},
+		{true, "{\"hidden_act\":\"mish\"}", "\"mish\""},
 		{true, "{\"sep_token_id\":4}", "\"sep_token_id\": 4, the tokenizer 3"},
 		{true, "{\"vocab_size\":20,\"bos_token_id\":19}", "tokenizer has 42 tokens"},
 		{true, "{\"repetition_penalty\":0}", "repetition_penalty"},
 		{true, "{\"intermediate_size\":129}", "[128,64] instead of [129,64]"},
-		{false, "{\"vision_config\":{\"image_size\":33,\"patch_size\":8}}", "no multiple of patch_size 8"},
+		{false, "{\"vision_config\":{\"image_size\":33,\"patch_size\":34}}", "patch_size 34 is larger than image_size 33"},
+		{true, "{\"is_decoder\":false}", "\"is_decoder\": false is not supported; only true is"},
+		{true, "{\"position_embedding_type\":\"relative_key\"}", "\"position_embedding_type\": \"relative_key\" is not supported"},
+		{true, "{\"do_sample\":true}", "\"do_sample\": true"},
+		{true, "{\"num_beam_groups\":2}", "\"num_beam_groups\": 2"},
+		{true, "{\"forced_eos_token_id\":0}", "\"forced_eos_token_id\": 0"},
+		{true, "{\"suppress_tokens\":[4,5]}", "\"suppress_tokens\": [4,5]"},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {

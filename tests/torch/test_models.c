@@ -523,8 +523,10 @@ static void test_config(void **state)
 	refuses(E_MODEL, "does not divide by 5 heads");
 	replace_config("\"hidden_act\":\"gelu\"", "\"hidden_act\":\"sine\"");
 	refuses(E_MODEL, "\"sine\"");
-	replace_config("\"patch_size\":8", "\"patch_size\":7");
-	refuses(E_MODEL, "no multiple of patch_size 7");
+	replace_config("\"patch_size\":8", "\"patch_size\":33");
+	refuses(E_MODEL, "patch_size 33 is larger than image_size 32");
+	replace_config("\"eos_token_id\":55", "\"eos_token_id\":54");
+	refuses(E_MODEL, "\"eos_token_id\": 54, the tokenizer 55");
 	replace_config("\"vocab_size\":64", "\"vocab_size\":40");
 	refuses(E_MODEL, "56 tokens, the model knows 40");
 	replace_config("\"vision_config\"", "\"audio_config\"");
