@@ -2,6 +2,7 @@
 #include "tui/command_models.h"
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,7 @@ int models_pull(struct invocation *in)
 		complain("%s", err.text);
 		return EXIT_SOME_FAILED;
 	}
+	signal(SIGXFSZ, SIG_IGN); /* the write that fails at a limit says more than an end by it */
 	for (int i = 0; i < in->n_files && code != EXIT_INTERRUPTED; i++) {
 		int here = pull(in, in->files[i], scope ? HUB_MODELSCOPE : HUB_HUGGING_FACE, stop_fd);
 

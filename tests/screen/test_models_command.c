@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -331,6 +332,25 @@ static void list_tells_what_is_there(void **state)
 	free(out);
 }
 
+/* A limit of the shell that is less than the weights: what has arrived is kept, and no signal ends the program. */
+static void pull_tells_of_a_limit(void **state)
+{
+	struct rlimit before, less;
+	char *err;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	less = (struct rlimit){WEIGHTS / 2, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &less), 0);
+	assert_int_equal(RUN(NULL, &err, "pull", HTTP_HUB_NAME), 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	has(err, "model.safetensors cannot be written: no file may be so large here (ulimit -f");
+	has(err, "0.2 MB are still to come");
+	free(err);
+	hub.ranges = 0;
+	assert_int_equal(RUN(NULL, NULL, "pull", HTTP_HUB_NAME), 0);
+	assert_int_equal(hub.ranges, 1);
+}
+
 static void verify_reads_everything_again(void **state)
 {
 	char *out, *err;
@@ -386,10 +406,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 	const struct CMUnitTest tests[] = {
-		TEST(pull_prints_the_folder),         TEST(pull_from_modelscope),
-		TEST(pull_says_what_is_wrong),        TEST(an_interrupted_pull_is_kept),
-		TEST(pull_draws_a_bar_on_a_terminal), TEST(list_tells_what_is_there),
-		TEST(verify_reads_everything_again),  TEST(wrong_usage),
+		TEST(pull_prints_the_folder),      TEST(pull_from_modelscope),           TEST(pull_says_what_is_wrong),
+		TEST(an_interrupted_pull_is_kept), TEST(pull_draws_a_bar_on_a_terminal), TEST(list_tells_what_is_there),
+		TEST(pull_tells_of_a_limit),       TEST(verify_reads_everything_again),  TEST(wrong_usage),
 		TEST(a_killed_pull_completes),
 	};
 
