@@ -37,7 +37,8 @@ void bart_config_adopt(struct bart_config *config, const struct checkpoint *file
 
 struct bart_net;
 
-/* The token table is found under any of its three names; the prefix "model." may be left away. The net's struct is malloc'd; its tensors are the source's. */
+/* The token table is found under any of its three names; the prefix "model." may be left away. The net's struct is malloc'd; its tensors are the
+ * source's. */
 struct bart_net *bart_net_create(const struct bart_config *config, struct nn_source *source);
 void bart_net_destroy(struct bart_net *net); /* not the tensors; NULL is fine */
 

@@ -51,7 +51,8 @@ int deberta_place(const struct deberta_config *config, int64_t distance);
 
 struct deberta_net;
 
-/* The prefix "deberta." may be left away. The net's struct is malloc'd; its tensors are the source's. What places are asked and answer is computed here once, beside the weights. */
+/* The prefix "deberta." may be left away. The net's struct is malloc'd; its tensors are the source's. What places are asked and answer
+ * is computed here once, beside the weights. */
 struct deberta_net *deberta_net_create(const struct deberta_config *config, struct nn_source *source);
 void deberta_net_destroy(struct deberta_net *net); /* not the tensors; NULL is fine */
 

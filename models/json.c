@@ -1,6 +1,7 @@
 /* json.c - see json.h. */
 #include "models/json.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -61,6 +62,39 @@ char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error
 	return data;
 }
 
+/* The length of what stands at text: a string, a number, or one byte. */
+static size_t token_length(const char *text, size_t size)
+{
+	size_t n = 1;
+
+	if (*text == '"') {
+		while (n < size && text[n] != '"')
+			n += text[n] == '\\' ? 2 : 1;
+		return n < size ? n + 1 : size;
+	}
+	while (isdigit((unsigned char)*text) && n < size && (isalnum((unsigned char)text[n]) || strchr(".+-", text[n])))
+		n++;
+	return n;
+}
+
+/* Writes whole numbers that no integer holds as real ones: tokenizers say so that a text may be of any length ("model_max_length"). */
+static json_t *load_large(const char *text, size_t size, json_error_t *where)
+{
+	struct buffer out = {0};
+	json_t *root;
+	size_t n;
+
+	for (size_t i = 0; i < size; i += n) {
+		n = token_length(text + i, size - i);
+		buffer_add(&out, text + i, n);
+		if (n > 18 && isdigit((unsigned char)text[i]) && strspn(text + i, "0123456789") == n)
+			buffer_puts(&out, ".0");
+	}
+	root = json_loadb(out.text, out.length, JSON_ALLOW_NUL, where);
+	buffer_free(&out);
+	return root;
+}
+
 json_t *json_read(const char *path, size_t limit, struct error *err)
 {
 	json_error_t where;
@@ -71,6 +105,8 @@ json_t *json_read(const char *path, size_t limit, struct error *err)
 	if (!data)
 		return NULL;
 	root = json_loadb(data, size, JSON_ALLOW_NUL, &where);
+	if (!root && json_error_code(&where) == json_error_numeric_overflow)
+		root = load_large(data, size, &where);
 	free(data);
 	if (!root)
 		return fail_null(err, E_FORMAT, "%s: line %d, column %d: %s", path, where.line, where.column, where.text);

@@ -35,7 +35,7 @@ struct json_reader {
 /* The file's bytes, followed by a NUL that is not counted in *size; NULL with E_IO, or E_LIMIT when there are more than limit. The caller frees them. */
 char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error *err);
 
-/* Parses the file; the caller calls json_decref. NULL with E_IO, E_LIMIT, or E_FORMAT naming line and column. */
+/* Parses the file; whole numbers beyond 64 bits become real ones. The caller calls json_decref. NULL with E_IO, E_LIMIT, or E_FORMAT naming line and column. */
 json_t *json_read(const char *path, size_t limit, struct error *err);
 
 /* The value at a key path, NULL if absent or null. object may be NULL. Borrowed. */

@@ -31,8 +31,8 @@ struct label_order {
 };
 
 /* The order of a model with `labels` outputs. chosen: the names in the order of the outputs, e.g. "entailment,neutral,contradiction", or NULL; it wins. Then
- * config's id2label or label2id when their names say it, then the table, by dir's last folders (a plain folder owner/name or a Hugging Face cache's models--owner--name)
- * and by config's _name_or_path. E_MODEL when nothing says it or the number of labels does not fit; E_USAGE for a bad `chosen`. */
+ * config's id2label or label2id when their names say it, then the table, by dir's last folders (a plain folder owner/name or a Hugging Face cache's
+ * models--owner--name) and by config's _name_or_path. E_MODEL when nothing says it or the number of labels does not fit; E_USAGE for a bad `chosen`. */
 int label_order_find(const json_t *config, const char *dir, int labels, const char *chosen, struct label_order *out, struct error *err);
 
 /* "0 contradiction, 1 entailment, 2 neutral (id2label)", cut to size. */

@@ -1,7 +1,7 @@
 /* tokenizer_json.h - inside models/: what a tokenizer.json says of how text is treated, held against what the tokenizers here do. Plain C, any thread.
  *
- * A file whose steps are others is refused with their name, for its ids would be others. A member that is missing altogether is not asked for; null says that
- * there is no such step.
+ * A file whose steps are others is refused with their name, for its ids would be others. A member that is missing altogether is not asked for; null says
+ * that there is no such step.
  *
  *	if (tokenizer_json_frame(root, path, TOKENIZER_ONE_END, err) < 0)
  *		return -1;

@@ -57,7 +57,7 @@ static int read_tokenizer_json(struct wordpiece *w, const char *path, struct err
 	return r.failed ? -1 : result;
 }
 
-/* How text is treated stands in tokenizer_config.json, where the published code lets it win over tokenizer.json; but for a class that knows no such keys. */
+/* How text is treated stands in tokenizer_config.json, which the published code lets win over tokenizer.json; but for a class that knows no such keys. */
 static int read_keys(struct wordpiece *w, const json_t *root, const char *path, struct error *err)
 {
 	static const struct json_plain others[] = {{"do_basic_tokenize", "true"}, {"never_split", NULL}};
