@@ -276,13 +276,13 @@ GOLDEN_FULL := $(wildcard tests/golden/*/full.json)
 FAKE_MODELS := $(if $(wildcard tests/support/fake_library.c),$(BUILD)/tests/libfake-models.so)
 CHECKED = $(UNIT_TESTS) $(TORCH_TESTS) $(SCREEN_TESTS) $(FUZZERS)
 
-.PHONY: check-now check-full-now check-arrows check-clang check-asan check-tsan fuzz
+.PHONY: check-now check-full-now check-arrows check-clang check-asan check-tsan fuzz fuzz-now
 tests: all $(CHECKED) $(BUILD)/golden $(FAKE_MODELS) $(DEMO_FOLDER)/.done
 
 check-now: tests
 	@tests/arrows
 	@tests/run $(BUILD) $(UNIT_TESTS) $(TORCH_TESTS) "$(BUILD)/golden $(GOLDEN_FAST)" \
-		"$(BUILD)/golden --precision bf16 $(filter %/small.json,$(GOLDEN_FAST))" $(FUZZERS:%="% -runs 2000 -seed 1") $(SCREEN_TESTS)
+		"$(BUILD)/golden --precision bf16 $(filter %/small.json,$(GOLDEN_FAST))" $(FUZZERS:%="% -all 2000 -seed 1") $(SCREEN_TESTS)
 
 # The reference networks at their real sizes, and pulls killed 200 times: minutes.
 check-full:
@@ -292,22 +292,24 @@ check-full-now: tests
 	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)" \
 		$(if $(filter %/test_models_command,$(SCREEN_TESTS)),"env VRAMBLE_KILLS=200 $(BUILD)/tests/screen/test_models_command")
 
-# Longer fuzzing: make fuzz RUNS=100000
-RUNS ?= 100000
-fuzz: $(FUZZERS)
-	@TEST_TIMEOUT=3600 tests/run $(BUILD) $(FUZZERS:%="% -runs $(RUNS) -seed 7")
+# Many mutations of each kind of file, under the sanitizers: make fuzz RUNS=100000
+RUNS ?= 10000
+fuzz:
+	+@$(SUB) BUILD=build-asan SANITIZE=address fuzz-now
+fuzz-now: $(FUZZERS)
+	@$(SANITIZED) SHOW_RUNS=1 TEST_TIMEOUT=7200 tests/run $(BUILD) $(FUZZERS:%="% -runs $(RUNS) -seed 7")
 
 # ---------------------------------------------------------------- sanitizers and lint
 # libtorch leaks at exit by design, and OpenMP's barriers are invisible to TSan: see the suppression files.
+SANITIZED = ASAN_OPTIONS=detect_leaks=1:handle_abort=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=1
 asan:
 	+@$(SUB) BUILD=build-asan SANITIZE=address check-sanitized
 tsan:
 	+@$(SUB) BUILD=build-tsan SANITIZE=thread check-sanitized
 .PHONY: check-sanitized
 check-sanitized: tests
-	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
-		UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:halt_on_error=1 \
-		TEST_TIMEOUT=1500 tests/run $(BUILD) $(UNIT_TESTS) $(FUZZERS:%="% -runs 500 -seed 1") $(SCREEN_TESTS)
+	@$(SANITIZED) TEST_TIMEOUT=1500 tests/run $(BUILD) $(UNIT_TESTS) $(FUZZERS:%="% -all 500 -seed 1") $(SCREEN_TESTS)
 
 # Format, arrows, both compilers with warnings as errors, static analysis, man pages.
 FORMATTED := $(wildcard core/*.[ch] models/*.[ch] models/*.cpp models/picturebook/*.[ch] tui/*.[ch] tests/*/*.[ch])
@@ -362,7 +364,8 @@ help:
 	@echo "make check-full  reference networks at their real sizes"
 	@echo "make asan, tsan  unit and screen tests under sanitizers"
 	@echo "make lint        format, arrows, gcc and clang with warnings as errors, cppcheck, man pages"
-	@echo "make fuzz bench train install uninstall clean"
+	@echo "make fuzz        mutated files of every kind under the sanitizers"
+	@echo "make bench train install uninstall clean"
 	@echo "SCREEN=0 headless; SENTENCEPIECE=0 without DeBERTa and SigLIP; HUB=0 nothing is fetched; TORCH_DIR=… another libtorch; PREFIX= DESTDIR= BUILD= V=1"
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

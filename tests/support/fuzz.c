@@ -249,6 +249,16 @@ static void run_mutations(long runs, const struct fuzz_seed *seeds, size_t n, ru
 		printf("%s: %ld\n", kind, runs);
 }
 
+/* How many of each kind make `all`. */
+static long share(long all, const struct fuzz_seed *seeds, size_t n)
+{
+	long kinds = 0;
+
+	for (size_t i = 0; i < n; i++)
+		kinds += i == 0 || seeds[i].kind != seeds[i - 1].kind;
+	return all / kinds;
+}
+
 static void run_kinds(long runs, const char *only, const struct fuzz_seed *seeds, size_t n, run_function *run)
 {
 	long sum = 0;
@@ -281,6 +291,8 @@ int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, ru
 
 		if (strcmp(argv[i], "-runs") == 0 && more)
 			runs = strtol(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "-all") == 0 && more)
+			runs = share(strtol(argv[++i], NULL, 10), seeds, n);
 		else if (strcmp(argv[i], "-seed") == 0 && more)
 			state = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "-dump") == 0 && more)

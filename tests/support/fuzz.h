@@ -1,6 +1,7 @@
 /* fuzz.h - the loop around a parser that must survive any bytes.
  *
  *	fuzz_x [-runs N] [-seed S]        runs the parser on N mutations of the built-in seeds of each kind; the same numbers give the same bytes
+ *	        [-all N]                  … on N in all, as many of each kind
  *	        [-kind K]                 … of those of one kind only
  *	        [-dump FILE]              … and writes each input to FILE before it runs, so that the one that crashed is there
  *	fuzz_x [-kind K] FILE...          runs it on each file, as one of that kind
