@@ -128,6 +128,10 @@ static void what_does_not_fit_is_refused(void **state)
 {
 	judge_config(dir, "{" SHAPE_OF_NET ", \"normalize_before\": true}");
 	judge_refuses(dir, "normalize_before");
+	judge_config(dir, "{" SHAPE_OF_NET ", \"normalize_embedding\": false}");
+	judge_refuses(dir, "normalize_embedding");
+	judge_config(dir, "{" SHAPE_OF_NET ", \"static_position_embeddings\": true}");
+	judge_refuses(dir, "static_position_embeddings");
 	judge_config(dir, "{" SHAPE_OF_NET ", \"eos_token_id\": 5, \"vramble_label_order\": \"contradiction,neutral,entailment\"}");
 	judge_refuses(dir, "eos_token_id is 5");
 }

@@ -88,8 +88,24 @@ static void a_long_premise_loses_its_end(void **state)
 
 static void what_does_not_fit_is_refused(void **state)
 {
+	static const char *const others[][2] = {
+		{"is_decoder", "true"},
+		{"add_cross_attention", "true"},
+		{"pruned_heads", "{\"0\": [1]}"},
+		{"quantization_config", "{\"bits\": 4}"},
+		{"auto_map", "{\"AutoModel\": \"own.Net\"}"},
+		{"hidden_act", "\"gelu_10\""},
+	};
+
 	judge_config(dir, "{" SHAPE_OF_NET ", \"position_embedding_type\": \"relative_key\"}");
 	judge_refuses(dir, "relative_key");
+	for (size_t i = 0; i < COUNT(others); i++) {
+		char *config = xasprintf("{%s, \"%s\": %s}", SHAPE_OF_NET, others[i][0], others[i][1]);
+
+		judge_config(dir, config);
+		judge_refuses(dir, others[i][0]);
+		free(config);
+	}
 	judge_config(dir,
 		     "{\"model_type\": \"roberta\", \"vocab_size\": 36, \"hidden_size\": 72, \"num_hidden_layers\": 2, \"num_attention_heads\": 3,"
 		     " \"intermediate_size\": 250, \"max_position_embeddings\": 2}");
