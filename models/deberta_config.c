@@ -7,7 +7,7 @@
 #include "models/deberta.h"
 #include "models/json.h"
 
-enum { MAX_LAYERS = 256, MAX_WIDTH = 1 << 16, MAX_ROWS = 1 << 24, MAX_LABELS = 1024, MAX_KERNEL = 255 };
+enum { MAX_LAYERS = 256, MAX_WIDTH = 1 << 16, MAX_ROWS = 1 << 24, MAX_LABELS = 1024, MAX_KERNEL = 255, MAX_LENGTH = 1 << 16 };
 
 static int read_activation(struct json_reader *r, const json_t *config, const char *key, const char *usual, enum tt_activation *out)
 {
@@ -143,7 +143,7 @@ static int read_fields(struct json_reader *r, const json_t *config, struct deber
 		.layers = (int)json_int(r, config, "num_hidden_layers", JSON_NEEDED, 1, MAX_LAYERS),
 		.heads = (int)json_int(r, config, "num_attention_heads", JSON_NEEDED, 1, MAX_WIDTH),
 		.intermediate = (int)json_int(r, config, "intermediate_size", JSON_NEEDED, 1, MAX_WIDTH),
-		.positions = (int)json_int(r, config, "max_position_embeddings", 512, 1, MAX_ROWS),
+		.positions = (int)json_int(r, config, "max_position_embeddings", 512, 1, MAX_LENGTH),
 		.types = (int)json_int(r, config, "type_vocab_size", 0, 0, MAX_WIDTH),
 		.biased = json_flag(r, config, "position_biased_input", true),
 		.labels = (int)json_int(r, config, "num_labels", named > 0 && named <= MAX_LABELS ? (long)named : 2, 1, MAX_LABELS),
@@ -185,12 +185,13 @@ int deberta_bucket(const struct deberta_config *config, int64_t distance)
 {
 	int64_t far = distance < 0 ? -distance : distance;
 	int middle = config->buckets / 2, bucket;
-	float end;
+	float end, steps;
 
 	if (config->buckets == 0 || far <= middle || config->reach - 1 <= middle)
 		return (int)distance;
 	end = logf((float)((double)(config->reach - 1) / middle));
-	bucket = middle + (int)ceilf(logf((float)far / (float)middle) / end * (float)(middle - 1));
+	steps = ceilf(logf((float)far / (float)middle) / end * (float)(middle - 1));
+	bucket = middle + (int)fminf(steps, (float)config->buckets * 2); /* what is beyond the table is one place */
 	return distance < 0 ? -bucket : bucket;
 }
 
