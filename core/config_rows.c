@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/config_private.h"
+#include "core/hypothesis.h"
 
 #define INT(field, low, high, word)     config_read_int, config_write_int, offsetof(struct config, field), low, high, word
 #define SECONDS(field, low, high, word) config_read_seconds, config_write_seconds, offsetof(struct config, field), low, high, word
@@ -22,7 +23,7 @@ const struct setting config_table[] = {
 	 TEXT(config_read_dir, model_dir[MODEL_NLI], "(bundled)")},
 	{{"labels", "\"A;B;C\"", "labels to score, separated by semicolons"}, TEXT(config_read_text, labels, "(the models' own)")},
 	{{"hypothesis", "TEXT", "NLI sentence with one {} for the label (\"This example is {}.\")"},
-	 TEXT(config_read_hypothesis, hypothesis, "This example is {}.")},
+	 TEXT(config_read_hypothesis, hypothesis, HYPOTHESIS_TEMPLATE)},
 	{{"profile", "NAME", "settings by name: personal, production, limited, or one of your own"}, TEXT(config_read_profile, profile, "(none)")},
 	{{"device", "DEV", "auto, cpu, cuda or cuda:N, for all models (auto)"}, GENERAL, TUNING},
 	{{"clip-device", "DEV", "the same for one model"}, DEVICE(MODEL_SCORES), TUNING},

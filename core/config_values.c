@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "core/config_private.h"
+#include "core/hypothesis.h"
 #include "core/mem.h"
 #include "core/profile.h"
 
@@ -250,11 +251,7 @@ int config_read_dir(struct config *c, const struct setting *s, const char *value
 
 int config_read_hypothesis(struct config *c, const struct setting *s, const char *value, struct error *err)
 {
-	const char *slot = strstr(value, "{}");
-
-	if (!slot || strstr(slot + 2, "{}"))
-		return fail(err, E_USAGE, "\"%s\" needs exactly one {} for the label", value);
-	return config_read_text(c, s, value, err);
+	return hypothesis_check(value, err) < 0 ? -1 : config_read_text(c, s, value, err);
 }
 
 int config_read_colour(struct config *c, const struct setting *s, const char *value, struct error *err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hypothesis.h"
 #include "core/mem.h"
 #include "core/runtime.h"
 
@@ -45,8 +46,8 @@ bool engine_next(struct engine *e, struct event *out)
 
 static int check_options(const struct engine_options *o, struct error *err)
 {
-	if (o->hypothesis && !strstr(o->hypothesis, "{}"))
-		return fail(err, E_USAGE, "hypothesis \"%s\": a {} must stand where the label goes", o->hypothesis);
+	if (o->hypothesis && hypothesis_check(o->hypothesis, err) < 0)
+		return fail_prefix(err, "hypothesis");
 	if (o->loaders < 0 || o->loaders >= LOADERS_MAX)
 		return fail(err, E_USAGE, "loaders %d: 0 (choose) to %d are possible", o->loaders, LOADERS_MAX - 1);
 	if (o->remember < 0)
@@ -94,7 +95,7 @@ struct engine *engine_create(const struct engine_options *options, struct error 
 	engine_condition(&e->keep);
 	opener_create(e, options);
 	e->remember = options->remember ? options->remember : REMEMBER;
-	e->hypothesis = xstrdup(options->hypothesis ? options->hypothesis : "This example is {}.");
+	e->hypothesis = xstrdup(options->hypothesis ? options->hypothesis : HYPOTHESIS_TEMPLATE);
 	e->limits = options->limits;
 	e->settings = options->settings;
 	e->preview_width = options->preview_width;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hypothesis.h"
 #include "core/mem.h"
 #include "core/scores.h"
 
@@ -260,7 +261,5 @@ char *answers_clip_text(const char *caption)
 
 char *answers_hypothesis(const struct engine *e, const char *label)
 {
-	const char *gap = strstr(e->hypothesis, "{}");
-
-	return xasprintf("%.*s%s%s", (int)(gap - e->hypothesis), e->hypothesis, label, gap + 2);
+	return hypothesis_make(e->hypothesis, label);
 }

@@ -1,4 +1,4 @@
-/* labels.h - what the outputs of an NLI classifier mean, and the hypotheses that labels become. Plain C, any thread.
+/* labels.h - what the outputs of an NLI classifier mean. Plain C, any thread.
  *
  * Published checkpoints disagree about the order of entailment, neutral and contradiction, and some name their outputs LABEL_0, LABEL_1, LABEL_2. A wrong order
  * gives fluent nonsense, so an order is never guessed: it comes from an explicit setting, from id2label or label2id, or from a table of known models; else
@@ -7,7 +7,6 @@
  *	struct label_order order;
  *	if (label_order_find(config, dir, 3, NULL, &order, err) < 0)
  *		return -1;
- *	char *hypothesis = label_hypothesis(LABEL_TEMPLATE, "dog", err);   // "This example is dog."
  *	label_verdict(&order, logits, &verdict);
  */
 #ifndef MODELS_LABELS_H
@@ -40,12 +39,5 @@ void label_order_describe(const struct label_order *order, char *out, size_t siz
 
 /* logits [labels] -> softmax over all outputs, by name, and the one of entailment. What zero-shot classification makes of such: core/scores.h. */
 void label_verdict(const struct label_order *order, const float *logits, struct verdict *out);
-
-#define LABEL_TEMPLATE "This example is {}."
-
-/* The template with the label at its one {}; {{ and }} are braces. The label is taken as it is. malloc'd; NULL (E_USAGE) when the template is not one. */
-char *label_hypothesis(const char *template, const char *label, struct error *err);
-/* The same check without a label. */
-int label_template_check(const char *template, struct error *err);
 
 #endif

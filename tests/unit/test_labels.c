@@ -1,4 +1,4 @@
-/* test_labels.c - label orders, verdicts and templates of models/labels.h. */
+/* test_labels.c - label orders and verdicts of models/labels.h. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -203,39 +203,6 @@ static void verdicts(void **state)
 	near(v.contradiction, 0);
 }
 
-static void hypothesis_is(const char *template, const char *label, const char *expected)
-{
-	struct error err = {0};
-	char *got = label_hypothesis(template, label, &err);
-
-	if (!expected) {
-		assert_null(got);
-		assert_int_equal(err.code, E_USAGE);
-		assert_int_equal(label_template_check(template, &err), -1);
-		return;
-	}
-	assert_non_null(got);
-	assert_string_equal(got, expected);
-	assert_int_equal(label_template_check(template, &err), 0);
-	free(got);
-}
-
-static void templates(void **state)
-{
-	hypothesis_is(LABEL_TEMPLATE, "dog", "This example is dog.");
-	hypothesis_is("{}", "", "");
-	hypothesis_is("{}", "{}", "{}");
-	hypothesis_is("a {{b}} {}%s", "c%d", "a {b} c%d%s");
-	hypothesis_is("{{{}}}", "x", "{x}");
-	hypothesis_is("no slot", "x", NULL);
-	hypothesis_is("{{}}", "x", NULL);
-	hypothesis_is("{} and {}", "x", NULL);
-	hypothesis_is("{0}", "x", NULL);
-	hypothesis_is("half {", "x", NULL);
-	hypothesis_is("half }", "x", NULL);
-	hypothesis_is("", "x", NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,7 +215,6 @@ int main(void)
 		cmocka_unit_test(a_setting_wins),
 		cmocka_unit_test(an_order_describes_itself),
 		cmocka_unit_test(verdicts),
-		cmocka_unit_test(templates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
