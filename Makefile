@@ -219,6 +219,10 @@ $(BUILD)/tests/fuzz/fuzz_config: $(BUILD)/tests/fuzz/fuzz_config.o $(call obj,$(
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $$(nm -u $(call obj,$(NET_SRC)) | awk '$$2 ~ /^tt_/ { print "-Wl,--defsym=" $$2 "=no_torch" }' | sort -u) \
 		$(TEXT_LIBS) $(CORE_LIBS)
 
+$(BUILD)/tests/fuzz/fuzz_network: $(BUILD)/tests/fuzz/fuzz_network.o $(SUPPORT_LIB) $(TORCH_LINK)
+	$(link)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TORCH_LIBS) $(TEXT_LIBS) $(CORE_LIBS)
+
 # Benches (tests/bench/README.md): material makes what the others measure on; bench_screen drives the program and needs no libtorch.
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c tests/bench/material.c))
 BENCHES := $(if $(filter 0,$(SCREEN)),$(filter-out %/bench_screen,$(BENCHES)),$(BENCHES))

@@ -45,7 +45,7 @@ static void run(const uint8_t *bytes, size_t size)
 	m = model_configure(dir, &err);
 	if (m)
 		check_forecast(m);
-	else if (err.text[0] == '\0' || err.code == E_NONE)
+	else if (err.text[0] == '\0' || err.code == E_NONE || model_folders_right(fuzz_kind(), bytes, size))
 		abort();
 	model_close(m);
 	free(dir);
@@ -58,7 +58,6 @@ int main(int argc, char **argv)
 
 	if (model_folders_seeds(seeds) == 0)
 		rc = fuzz_main(argc, argv, seeds, MODEL_FOLDERS, run);
-	for (int i = 0; rc == 0 && i < MODEL_FOLDERS; i++)
-		free((void *)seeds[i].bytes);
+	model_folders_end();
 	return rc;
 }
