@@ -25,6 +25,8 @@ struct clip_config {
 /* config: the parsed config.json. dir is for messages. */
 int clip_config_read(const json_t *config, const char *dir, struct clip_config *out, struct error *err);
 
+enum { CLIP_TEXTS_AT_ONCE = 32 }; /* in one forward pass; of SigLIP, too */
+
 struct clip_net;
 
 /* The net's struct is malloc'd; its tensors are the source's. */

@@ -10,8 +10,6 @@
 #include "models/preprocess.h"
 #include "models/vectors.h"
 
-enum { TEXTS_AT_ONCE = 64 };
-
 struct clip_model {
 	struct model base;
 	struct clip_config config;
@@ -150,8 +148,8 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 	struct clip_model *clip = (struct clip_model *)m;
 	size_t width = (size_t)clip->config.projection;
 
-	for (int from = 0; from < n; from += TEXTS_AT_ONCE) {
-		int k = n - from < TEXTS_AT_ONCE ? n - from : TEXTS_AT_ONCE;
+	for (int from = 0; from < n; from += CLIP_TEXTS_AT_ONCE) {
+		int k = n - from < CLIP_TEXTS_AT_ONCE ? n - from : CLIP_TEXTS_AT_ONCE;
 		tt_mark start = tt_here(m->work);
 		tt_tensor *ids = encode(clip, texts + from, k, err);
 

@@ -24,13 +24,16 @@ void forecast_weights(const struct model *m, const struct forecast_request *requ
 int forecast_check(const struct model *m, struct error *err);
 
 /* A layer of clip_tower_run: x [batch,rows,d] fp32, of which `reading` rows leave it; returns the block of what does. */
-int64_t forecast_tower_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, int64_t x);
-/* Pixels [batch,3,image,image] cut into patches, each to d values in fp32; returns their block. */
-int64_t forecast_patch_rows(struct tally *t, int64_t batch, int64_t image, int64_t side, int64_t d);
-/* siglip_picture_features over `batch` pictures. */
-void forecast_siglip(const struct siglip_config *c, const struct forecast_request *request, struct forecast *out);
-/* clip_image_features over `batch` pictures. Texts hold less, and only while labels change. */
+int64_t forecast_tower_layer(struct tally *t, const struct clip_tower_config *c, int64_t batch, int64_t rows, int64_t reading, bool causal,
+			     int64_t x);
+/* Begins t with as many of the request's pictures as are computed at once, which it returns, cut into patches of side x side with d values each in fp32. */
+int64_t forecast_pictures_begin(struct tally *t, const struct forecast_request *request, int64_t image, int64_t side, int64_t d);
+/* Puts what CLIP_TEXTS_AT_ONCE texts of `length` tokens hold in the place of out's pictures, if it is more. */
+void forecast_or_texts(const struct clip_tower_config *c, const struct forecast_request *request, int64_t length, int64_t projection, bool causal,
+		       struct forecast *out);
+/* clip_image_features, siglip_picture_features over `batch` pictures; with tokens > 0 what texts of so many tokens hold, if that is more. */
 void forecast_clip(const struct clip_config *c, const struct forecast_request *request, struct forecast *out);
+void forecast_siglip(const struct siglip_config *c, const struct forecast_request *request, struct forecast *out);
 /* One slice of nli_classify: its pairs, and the ids, types and mask that it begins with for all their tokens. */
 int64_t forecast_nli_batch(const struct forecast_request *request);
 void forecast_nli_inputs(struct tally *t, int64_t rows, bool types);

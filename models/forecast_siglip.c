@@ -1,4 +1,4 @@
-/* forecast_siglip.c - see forecast.h: siglip_picture_features of siglip.c, counted. */
+/* forecast_siglip.c - see forecast.h: the two towers of siglip.c, counted. */
 #include "models/forecast.h"
 
 /* pool_patches, over rows in compute: one query a picture. */
@@ -16,20 +16,17 @@ static void pool_patches(struct tally *t, const struct clip_tower_config *c, int
 
 void forecast_siglip(const struct siglip_config *c, const struct forecast_request *request, struct forecast *out)
 {
-	int64_t grid = c->image_size / c->patch_size, rows = grid * grid, d = c->vision.hidden, batch = request->batch, start, x;
+	int64_t grid = c->image_size / c->patch_size, rows = grid * grid, d = c->vision.hidden, x;
 	struct tally t;
+	int64_t batch = forecast_pictures_begin(&t, request, c->image_size, c->patch_size, d);
 
-	if (batch > clip_pictures_at_once(request->device))
-		batch = clip_pictures_at_once(request->device);
-	tally_begin(&t, request->device, request->precision);
-	start = tally_here(&t);
-	tally_pixels(&t, batch, c->image_size, c->image_size);
-	forecast_patch_rows(&t, batch, c->image_size, c->patch_size, d);
 	x = tally_hold(&t, batch * rows * d, TT_F32);
-	tally_keep(&t, start, x);
+	tally_keep(&t, 0, x);
 	for (int i = 0; i < c->vision.layers; i++)
-		forecast_tower_layer(&t, &c->vision, batch, rows, rows, x);
+		forecast_tower_layer(&t, &c->vision, batch, rows, rows, false, x);
 	tally_norm(&t, batch * rows, d, t.compute);
 	pool_patches(&t, &c->vision, batch, rows);
 	tally_end(&t, out);
+	if (request->tokens > 0) /* texts are filled up to the context */
+		forecast_or_texts(&c->text, request, c->context, c->projection, false, out);
 }

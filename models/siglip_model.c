@@ -14,8 +14,6 @@
 #include "models/unigram.h"
 #include "models/vectors.h"
 
-enum { TEXTS_AT_ONCE = 64 };
-
 struct siglip_model {
 	struct model base;
 	struct siglip_config config;
@@ -233,8 +231,8 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 	struct siglip_model *s = siglip_of(m);
 	size_t width = (size_t)s->config.projection;
 
-	for (int from = 0; from < n; from += TEXTS_AT_ONCE) {
-		int k = n - from < TEXTS_AT_ONCE ? n - from : TEXTS_AT_ONCE;
+	for (int from = 0; from < n; from += CLIP_TEXTS_AT_ONCE) {
+		int k = n - from < CLIP_TEXTS_AT_ONCE ? n - from : CLIP_TEXTS_AT_ONCE;
 
 		if (embed_group(s, texts + from, k, out + (size_t)from * width, err) < 0)
 			return -1;

@@ -46,6 +46,11 @@ static int64_t round_up(int64_t n, int64_t step)
 	return (n + step - 1) / step * step;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* As round_size in torch_memory.cpp: eight sizes to a doubling. */
 static int64_t cpu_block(int64_t bytes)
 {
@@ -72,6 +77,18 @@ int64_t tally_block(int device, int64_t bytes)
 	return device == DEVICE_CPU ? cpu_block(bytes) : cuda_block(bytes);
 }
 
+/* How far oneDNN 2.6.3 pads the outputs of a bf16 weight, as measured: to blocks of 64, or of 48 where two, three or six of these are enough. */
+static int64_t packed_outputs(int64_t out)
+{
+	int64_t three_quarters = round_up(out, 48);
+
+	if (out <= 64)
+		return round_up(out, 16);
+	if (three_quarters == 96 || three_quarters == 144 || three_quarters == 288)
+		return least(three_quarters, round_up(out, 64));
+	return round_up(out, 64);
+}
+
 /* oneDNN pads channels to the lanes of a vector: fp32 both ways; bf16 to tiles, or to pairs of few inputs. */
 int64_t tally_packed(int device, enum tt_dtype dtype, int64_t out, int64_t in)
 {
@@ -84,7 +101,7 @@ int64_t tally_packed(int device, enum tt_dtype dtype, int64_t out, int64_t in)
 		return 0;
 	if (dtype == TT_F32)
 		return tally_block(device, 4 * round_up(out, lanes) * round_up(in, lanes));
-	return tally_block(device, 2 * round_up(out, out > 64 ? 32 : 16) * round_up(in, in > 32 ? 32 : 2));
+	return tally_block(device, 2 * packed_outputs(out) * round_up(in, in > 32 ? 32 : 2));
 }
 
 /* ---- holding */
@@ -169,11 +186,6 @@ int64_t tally_pixels(struct tally *t, int64_t n, int64_t height, int64_t width)
 int64_t tally_pixels_in(struct tally *t, int64_t n, int64_t height, int64_t width)
 {
 	return on_cpu(t) && t->compute == TT_F32 ? 0 : tally_hold(t, n * 3 * height * width, t->compute);
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* oneDNN's bf16 products copy a strip of the second factor per thread, and where the depth fills no tile, rows of the first: as measured with oneDNN 2.6.3.

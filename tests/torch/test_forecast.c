@@ -8,6 +8,7 @@
 #include "models/clip.h"
 #include "models/models.h"
 #include "models/nli.h"
+#include "models/tally.h"
 #include "tests/torch/row.h"
 #include "tests/torch/small_ofa.h"
 
@@ -20,7 +21,7 @@ static char *folder[MODEL_KINDS];
 
 static const char clip_text[] = "{\"model_type\":\"clip\",\"projection_dim\":40,"
 				"\"text_config\":{\"hidden_size\":48,\"intermediate_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
-				"\"vocab_size\":64,\"max_position_embeddings\":12,\"eos_token_id\":55},"
+				"\"vocab_size\":64,\"max_position_embeddings\":64,\"eos_token_id\":55},"
 				"\"vision_config\":{\"hidden_size\":80,\"intermediate_size\":300,\"num_hidden_layers\":3,\"num_attention_heads\":5,"
 				"\"image_size\":96,\"patch_size\":8,\"hidden_act\":\"quick_gelu\"}}";
 
@@ -172,6 +173,26 @@ static void test_mapped_weights(void **state)
 	}
 }
 
+/* Matrices laid out anew for few rows are padded; sizes around the blocks they are padded to. */
+static void test_packed_weights(void **state)
+{
+	static const int64_t sizes[][2] = {{160, 160}, {160, 72}, {40, 160}, {128, 160}, {96, 33}, {1056, 64}, {56, 17}, {192, 130}};
+	tt_pool *p = tt_pool_create(TT_INFER);
+
+	for (size_t i = 0; i < 2 * COUNT(sizes); i++) {
+		enum tt_dtype dtype = i % 2 ? TT_BF16 : TT_F32;
+		int64_t out = sizes[i / 2][0], in = sizes[i / 2][1], before, packed = tally_packed(DEVICE_CPU, dtype, out, in);
+		tt_tensor *w = tt_full(p, 1, dtype, TT_CPU, TT_SHAPE(out, in));
+
+		before = memory().used;
+		assert_non_null(tt_pack_linear(p, w));
+		print_message("%lld x %lld, dtype %d: %lld bytes\n", (long long)out, (long long)in, (int)dtype, (long long)packed);
+		assert_int_equal(memory().used - before, packed);
+		tt_clear(p);
+	}
+	tt_pool_destroy(p);
+}
+
 /* Another precision, and another device, are forecast without a change of the model. */
 static void test_other_precisions(void **state)
 {
@@ -282,6 +303,46 @@ static void test_clip_runs(void **state)
 	compare_runs(MODEL_SCORES, runs, COUNT(runs));
 }
 
+/* Many long labels hold more than few pictures: with a length of texts the larger of both is forecast. */
+static void test_clip_texts(void **state)
+{
+	enum { TEXTS = 100, LONGEST = 64 };
+	const char *texts[TEXTS];
+	struct buffer text = {0};
+	float *out = xcalloc(TEXTS * 64, sizeof *out);
+	struct error err = {0};
+
+	for (int i = 0; i < LONGEST; i++)
+		buffer_puts(&text, "a ");
+	for (int i = 0; i < TEXTS; i++)
+		texts[i] = text.text;
+	for (size_t i = 0; i < COUNT(precisions); i++) {
+		struct model *m = open_model(MODEL_SCORES, precisions[i]);
+		struct forecast pictures, both;
+		int64_t held, measured;
+		double ratio;
+
+		if (!m)
+			continue;
+		pictures = forecast_of(m, 1, 0, 0, 0);
+		both = forecast_of(m, 1, 0, 0, LONGEST);
+		held = begin_run();
+		assert_int_equal(lib->embed_texts(m, texts, TEXTS, out, NULL, &err), 0);
+		measured = memory().peak[PEAK_BATCH] - held;
+		ratio = (double)forecast_run(&both) / (double)measured;
+		print_message("precision %d: texts: predicted %lld, measured %lld, %.3f\n", (int)precisions[i], (long long)forecast_run(&both),
+			      (long long)measured, ratio);
+		assert_true(forecast_run(&both) > forecast_run(&pictures) && both.weights == pictures.weights);
+		assert_true(ratio > 0.75 && ratio < 1.25);
+		pictures = forecast_of(m, MOST, 0, 0, 0);
+		both = forecast_of(m, MOST, 0, 0, 3);
+		assert_memory_equal(&pictures, &both, sizeof both);
+		lib->close(m);
+	}
+	buffer_free(&text);
+	free(out);
+}
+
 static void test_bert_runs(void **state)
 {
 	static const struct run runs[] = {{1, 0, 0, 64}, {3, 0, 0, 20}, {8, 0, 0, 40}, {12, 0, 0, 64}};
@@ -334,7 +395,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_weights_to_the_byte),
 		cmocka_unit_test(test_mapped_weights),
 		cmocka_unit_test(test_other_precisions),
+		cmocka_unit_test(test_packed_weights),
 		cmocka_unit_test(test_clip_runs),
+		cmocka_unit_test(test_clip_texts),
 		cmocka_unit_test(test_bert_runs),
 		cmocka_unit_test(test_captioner_runs),
 		cmocka_unit_test(test_defaults),
