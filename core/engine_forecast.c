@@ -10,8 +10,8 @@ enum { CAPTION_BYTES = 64 }; /* of a usual caption: the NLI model's premise */
 
 /* ---------------------------------------------------------------- what one run is asked for */
 
-/* Of a premise with the longest of the hypotheses, about. */
-static int pair_tokens(const struct engine *e)
+/* Bytes of the longest label. */
+static size_t longest_label(const struct engine *e)
 {
 	size_t longest = 0;
 
@@ -20,7 +20,21 @@ static int pair_tokens(const struct engine *e)
 
 		longest = bytes > longest ? bytes : longest;
 	}
-	return forecast_tokens(strlen(e->hypothesis) + longest + CAPTION_BYTES);
+	return longest;
+}
+
+/* Of a premise with the longest of the hypotheses, about. */
+static int pair_tokens(const struct engine *e)
+{
+	return forecast_tokens(strlen(e->hypothesis) + longest_label(e) + CAPTION_BYTES);
+}
+
+/* Of a label or of a caption, whichever is longer: both become vectors to compare pictures with. */
+static int text_tokens(const struct engine *e)
+{
+	size_t longest = longest_label(e);
+
+	return forecast_tokens(longest > CAPTION_BYTES ? longest : CAPTION_BYTES);
 }
 
 /* As many premises as make one forward pass; see work_nli. */
@@ -44,6 +58,8 @@ static struct forecast_request request_of(const struct engine *e, enum model_kin
 	} else if (s->slice && s->slice < s->batch) {
 		request.batch = s->slice;
 	}
+	if (kind == MODEL_SCORES)
+		request.tokens = text_tokens(e);
 	if (kind == MODEL_CAPTION) {
 		request.image_size = s->image_size;
 		request.beams = s->beams;
@@ -159,6 +175,8 @@ void forecast_from_run(struct lane *l, const struct run *run)
 	request.batch = l->largest;
 	if (l->kind == MODEL_CAPTION)
 		request.tokens = l->longest;
+	else if (l->kind == MODEL_SCORES)
+		request.tokens = 0; /* pictures alone */
 	e->library->forecast(l->model, &request, &raw);
 	/* Settings name the precision that was asked for, runs what that came to: both are taught. */
 	forecast_learn(&e->learned, l->kind, l->precision, forecast_run(&raw), l->last_peak - l->used_before);

@@ -116,7 +116,7 @@ struct forecast_request {
 	int batch;      /* pictures, or pairs of texts */
 	int image_size; /* pixels; 0 = the model's own */
 	int beams;      /* captioners */
-	int tokens;     /* of texts or captions; 0 = the longest possible */
+	int tokens;     /* of texts or captions; 0 = the longest possible; MODEL_SCORES: of texts that may be more than the pictures; 0 = none */
 };
 struct forecast {
 	int64_t weights;     /* exactly, where they stand on the device */
