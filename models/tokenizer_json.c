@@ -113,8 +113,13 @@ static int check_normalizer(const json_t *step, const char *file, struct error *
 
 int tokenizer_json_unigram(const json_t *root, const char *file, struct error *err)
 {
+	static const struct json_plain others[] = {{"model.byte_fallback", "false"}};
 	const json_t *normalizer = json_object_get(root, "normalizer"), *split = json_object_get(root, "pre_tokenizer");
+	struct json_reader r = {.file = file, .err = err};
 	const char *when;
+
+	if (json_refuse_others(&r, root, others, sizeof others / sizeof others[0]) < 0)
+		return -1;
 
 	if (normalizer && check_normalizer(normalizer, file, err) < 0)
 		return -1;

@@ -18,6 +18,7 @@ struct wordpiece {
 	char prefix[PREFIX_MAX + 1]; /* of pieces inside a word, "##" */
 	size_t prefix_length;
 	bool lower, strip_accents, clean, split_cjk;
+	bool compose;  /* as without a tokenizer.json; the published code that reads one does not */
 	long word_max; /* characters; longer words are unknown */
 };
 
@@ -40,6 +41,7 @@ static int read_tokenizer_json(struct wordpiece *w, const char *path, struct err
 
 	if (!root)
 		return -1;
+	w->compose = false;
 	if (json_is_null(json_object_get(root, "normalizer")))
 		w->lower = w->clean = w->split_cjk = false;
 	w->lower = json_flag(&r, root, "normalizer.lowercase", w->lower);
@@ -120,7 +122,7 @@ static struct wordpiece *load(const char *dir, const char *file, struct error *e
 	struct wordpiece *w = xcalloc(1, sizeof *w);
 
 	*w = (struct wordpiece){.vocab = vocab_create(), .prefix = "##", .word_max = WORD_MAX};
-	w->lower = w->strip_accents = w->clean = w->split_cjk = true;
+	w->lower = w->strip_accents = w->clean = w->split_cjk = w->compose = true;
 	if ((dir ? read_dir(w, dir, err) : vocab_add_lines(w->vocab, file, err)) < 0 || find_roles(w, dir, dir ? dir : file, err) < 0) {
 		wordpiece_free(w);
 		return NULL;
@@ -191,7 +193,8 @@ static struct codes clean(const struct wordpiece *w, const char *text, size_t le
 		}
 	}
 	text_codes_free(&raw);
-	text_normalize(&out, TEXT_NFC);
+	if (w->compose)
+		text_normalize(&out, TEXT_NFC);
 	return out;
 }
 

@@ -148,6 +148,17 @@ static void other_bytes_are_refused(void **state)
 	refuses(NLI_BYTES, "tokenizer_config.json", "{\"truncation_side\": \"left\"}", "truncation_side");
 }
 
+/* An accent of its own stays so where tokenizer.json is read, and joins its letter where it is not. */
+static void accents_stay_or_join(void **state)
+{
+	put("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xc3\xa9\ne\n##\xcc\x81\n");
+	put("tokenizer_config.json", "{\"do_lower_case\": false}");
+	READS(NLI_WORDPIECE, "e\xcc\x81", "\xc3\xa9", 2, 4, 3, 4, 3);
+	put("tokenizer.json", "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[PAD]\": 0, \"[UNK]\": 1, \"[CLS]\": 2, \"[SEP]\": 3,"
+			      " \"\\u00e9\": 4, \"e\": 5, \"##\\u0301\": 6}}}");
+	READS(NLI_WORDPIECE, "e\xcc\x81", "\xc3\xa9", 2, 5, 6, 3, 4, 3);
+}
+
 static void words_keep_their_case_where_asked(void **state)
 {
 	put("tokenizer.json", WORDS("\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": true}, "));
@@ -188,13 +199,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(a_blank_may_come_first),
-		T(a_length_may_be_said),
-		T(the_frame_is_of_the_class_tokens),
-		T(other_bytes_are_refused),
-		T(words_keep_their_case_where_asked),
-		T(other_words_are_refused),
-		T(other_pieces_are_refused),
+		T(a_blank_may_come_first),  T(a_length_may_be_said),     T(the_frame_is_of_the_class_tokens),
+		T(other_bytes_are_refused), T(accents_stay_or_join),     T(words_keep_their_case_where_asked),
+		T(other_words_are_refused), T(other_pieces_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
