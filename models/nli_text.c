@@ -183,6 +183,8 @@ static int put_pair(const struct nli_text *text, struct ids *first, const struct
 	size_t room = max > frame ? (size_t)(max - frame) : 0;
 	int n = 0;
 
+	if (max < frame)
+		return fail(err, E_LIMIT, "%d tokens hold no pair of texts", max);
 	if (second->n > room)
 		return fail(err, E_LIMIT, "the hypothesis alone has %zu tokens; this model takes %zu", second->n, room);
 	if (first->n > room - second->n)

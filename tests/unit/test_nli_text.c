@@ -121,6 +121,26 @@ static void a_length_may_be_said(void **state)
 	}
 }
 
+static void nothing_is_written_beyond_the_end(void **state)
+{
+	const struct text_pair nothing = {"", ""}, much = {"aaaa", "b"};
+	int32_t ids[6] = {[4] = -7}, types[6];
+	struct error err = {0};
+	struct nli_text text;
+
+	put("tokenizer.json", BYTES(""));
+	text = load(NLI_BYTES);
+	assert_int_equal(nli_text_encode(&text, &nothing, ids, types, 3, &err), -1);
+	assert_int_equal(err.code, E_LIMIT);
+	assert_int_equal(nli_text_encode(&text, &nothing, ids, types, 4, &err), 4);
+	assert_int_equal(nli_text_encode(&text, &much, ids, types, 4, &err), -1);
+	assert_int_equal(ids[4], -7);
+	assert_int_equal(nli_text_encode(&text, &much, ids, types, 6, &err), 6);
+	assert_int_equal(ids[1], A);
+	assert_int_equal(ids[2], EOS);
+	nli_text_free(&text);
+}
+
 static void the_frame_is_of_the_class_tokens(void **state)
 {
 	put("tokenizer.json", BYTES(TEMPLATE(TWO_ENDS)));
