@@ -79,9 +79,7 @@ static const char *foreign_format(const struct checkpoint_file *f)
 		{"GGUF", "", "a GGUF file, as llama.cpp reads", 4},
 		{"\x89HDF\r\n\x1a\n", "", "an HDF5 file, as TensorFlow writes", 8},
 		{"\x1f\x8b", "", "compressed by gzip: unpack it", 2},
-		{"\xfd"
-		 "7zXZ",
-		 "", "compressed by xz: unpack it", 5},
+		{"\3757zXZ", "", "compressed by xz: unpack it", 5},
 		{"\x28\xb5\x2f\xfd", "", "compressed by zstd: unpack it", 4},
 		{"", ".onnx", "an ONNX network", 0},
 		{"", ".msgpack", "weights of Flax", 0},

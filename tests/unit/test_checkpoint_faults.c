@@ -237,6 +237,7 @@ static const struct {
 	{"model.gguf", "GGUF\3\1\2\3\4\5\6\7", "a GGUF file, as llama.cpp reads"},
 	{"model.h5", "\x89HDF\r\n\x1a\n\2\3\4\5", "an HDF5 file, as TensorFlow writes"},
 	{"pytorch_model.bin", "\x1f\x8b\x8\1\1\1\1\1\1\1", "compressed by gzip: unpack it"},
+	{"model.pth", "\3757zXZ\1\2\3\4\5\6", "compressed by xz: unpack it"},
 	{"model.pt", "\x28\xb5\x2f\xfd\4\1\2\3\4\5", "compressed by zstd: unpack it"},
 	{"decoder_model.onnx", "\x8\7\x12\7pytorch\x1a", "an ONNX network"},
 	{"flax_model.msgpack", "\x83\xa5params\x81\1\2", "weights of Flax"},
