@@ -61,7 +61,7 @@ static int read_keys(struct nli_text *text, struct json_reader *r, const json_t 
 		return -1;
 	if (most >= 1 && most <= LONGEST_SAID)
 		text->longest = (int)most;
-	text->whole = strcmp(class, "PreTrainedTokenizerFast") == 0;
+	text->whole = strcmp(class, "PreTrainedTokenizerFast") == 0 || strcmp(class, "TokenizersBackend") == 0;
 	text->blank_first = json_flag(r, root, "add_prefix_space", false);
 	return r->failed ? -1 : refuse_others(text, r, root);
 }

@@ -64,8 +64,9 @@ static int read_keys(struct wordpiece *w, const json_t *root, const char *path, 
 {
 	static const struct json_plain others[] = {{"do_basic_tokenize", "true"}, {"never_split", NULL}};
 	struct json_reader r = {.file = path, .err = err};
+	const char *class = json_text(&r, root, "tokenizer_class", "");
 
-	if (strcmp(json_text(&r, root, "tokenizer_class", ""), "PreTrainedTokenizerFast") == 0)
+	if (strcmp(class, "PreTrainedTokenizerFast") == 0 || strcmp(class, "TokenizersBackend") == 0)
 		return r.failed ? -1 : 0;
 	if (json_object_get(root, "do_lower_case") || json_object_get(root, "strip_accents")) {
 		w->lower = json_flag(&r, root, "do_lower_case", w->lower);

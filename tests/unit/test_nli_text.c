@@ -219,9 +219,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(a_blank_may_come_first),  T(a_length_may_be_said),     T(the_frame_is_of_the_class_tokens),
-		T(other_bytes_are_refused), T(accents_stay_or_join),     T(words_keep_their_case_where_asked),
-		T(other_words_are_refused), T(other_pieces_are_refused),
+		T(a_blank_may_come_first),   T(a_length_may_be_said), T(nothing_is_written_beyond_the_end), T(the_frame_is_of_the_class_tokens),
+		T(other_bytes_are_refused),  T(accents_stay_or_join), T(words_keep_their_case_where_asked), T(other_words_are_refused),
+		T(other_pieces_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
