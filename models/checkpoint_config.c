@@ -25,12 +25,12 @@ struct shapes {
 
 /* ---- from the weights */
 
-/* Size d of a tensor; 0 if there is no such tensor or dimension. */
+/* Size d of a tensor; 0 if there is no such tensor or dimension, or of one without values, whose other sizes may be any number. */
 static int64_t size_of(const struct checkpoint *c, const char *name, int d)
 {
 	const struct checkpoint_tensor *t = checkpoint_find(c, name);
 
-	return t && d < t->ndim ? t->shape[d] : 0;
+	return t && t->count > 0 && d < t->ndim ? t->shape[d] : 0;
 }
 
 /* before and after: of the number in the name of each layer's first matrix of its MLP. */

@@ -72,7 +72,8 @@ static void refuses(const char *name, enum error_code code, const char *says)
 	free(path);
 }
 
-/* A safetensors file of floats; each shape ends with 0. */
+/* A safetensors file of floats; each shape ends with 0, NONE is a size of 0. */
+enum { NONE = -1 };
 struct shape {
 	const char *name;
 	int64_t size[5];
@@ -89,7 +90,7 @@ static void put_floats(const char *file, const struct shape *shapes, int n)
 
 		*t = (struct checkpoint_tensor){.name = shapes[i].name, .dtype = CKPT_F32, .count = 1, .data = values};
 		while (shapes[i].size[t->ndim]) {
-			t->shape[t->ndim] = shapes[i].size[t->ndim];
+			t->shape[t->ndim] = shapes[i].size[t->ndim] == NONE ? 0 : shapes[i].size[t->ndim];
 			t->count *= t->shape[t->ndim++];
 		}
 		t->bytes = 4 * t->count;
@@ -396,6 +397,11 @@ static void test_no_config(void **state)
 	assert_null(checkpoint_config(folder, NULL, &err));
 	assert_non_null(strstr(err.text, "ResNet (RN50"));
 	put_floats("model.safetensors", clip, 3);
+	assert_null(checkpoint_config(folder, NULL, &err));
+	assert_non_null(strstr(err.text, "not all of a CLIP"));
+	memcpy(training, clip, sizeof clip);
+	training[0] = (struct shape){"visual.conv1.weight", {NONE, 3, 4, INT64_MAX / 2}}; /* no byte of it needs to be there */
+	put_floats("model.safetensors", training, CLIP);
 	assert_null(checkpoint_config(folder, NULL, &err));
 	assert_non_null(strstr(err.text, "not all of a CLIP"));
 	put_floats("model.safetensors", (const struct shape[]){{"bert.weight", {4}}}, 1);
