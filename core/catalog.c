@@ -398,3 +398,63 @@ bool catalog_apply(struct catalog *c, struct event *e, int *row)
 		*row = p->row;
 	return true;
 }
+
+/* ---------------------------------------------------------------- another model */
+
+static void drop_scores(struct answers *a)
+{
+	free(a->probability);
+	free(a->cosine);
+	a->probability = a->cosine = NULL;
+	a->scores_n = 0;
+}
+
+static void drop_verdicts(struct answers *a)
+{
+	free(a->verdicts);
+	a->verdicts = NULL;
+	a->verdicts_n = 0;
+}
+
+static void drop_caption(struct answers *a)
+{
+	free(a->caption);
+	a->caption = NULL;
+	a->settled = false;
+}
+
+/* What follows from the model's answers goes with them. */
+static void drop_answers(struct answers *a, enum model_kind kind)
+{
+	if (kind == MODEL_SCORES)
+		drop_scores(a);
+	if (kind == MODEL_CAPTION)
+		drop_caption(a);
+	if (kind != MODEL_SCORES)
+		drop_verdicts(a);
+	if (kind != MODEL_NLI)
+		a->clipscore = NAN;
+	free(a->order);
+	free(a->combined);
+	a->order = NULL;
+	a->combined = NULL;
+	a->ranking_n = 0;
+	a->ranked = false;
+}
+
+void catalog_swap(struct catalog *c, enum model_kind kind, const uint32_t *again, int n)
+{
+	for (int id = 0; id < c->total; id++) {
+		struct catalog_picture *p = &c->pictures[id];
+
+		if (!p->answers)
+			continue;
+		drop_answers(p->answers, kind);
+		/* What cannot be read fails with every model. */
+		if (p->status == PICTURE_DONE || (p->status == PICTURE_FAILED && p->answers->info.width))
+			catalog_set_status(c, (uint32_t)id, PICTURE_NEW);
+	}
+	for (int i = 0; i < n; i++)
+		if (again[i] < (uint32_t)c->total)
+			catalog_set_status(c, again[i], PICTURE_QUEUED);
+}

@@ -100,6 +100,10 @@ void catalog_set_status(struct catalog *c, uint32_t id, enum picture_status stat
  * not move: sort again to have new results counted. */
 bool catalog_apply(struct catalog *c, struct event *e, int *row);
 
+/* Another model answers (EV_SWAPPED): what the former one of that kind said goes, and the orders that followed from it. The pictures in again[n] are queued;
+ * others that were done or failed at a model are new, and have to be asked again. */
+void catalog_swap(struct catalog *c, enum model_kind kind, const uint32_t *again, int n);
+
 /* Pictures without the answer in question come last, in the order of their names. Names compare naturally: "a2" before "a10". Captions
  * alphabetically, CLIP margin ascending (the undecided first), disagreement descending (the quarrels first); reverse turns that, not the place of the
  * unanswered. */

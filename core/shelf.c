@@ -38,12 +38,11 @@ void shelf_bundled(struct shelf *s, const char *book)
 	static const char *const names[] = {"clip", "ofa", "bert"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char *path = xasprintf("%s/%s", book, names[i]);
+		char *path = xasprintf("%s/%s", book, names[i]), *real = realpath(path, NULL);
 
-		if (access(path, F_OK) == 0)
-			add(s, xasprintf("picturebook/%s", names[i]), path, NULL, "bundled");
-		else
-			free(path);
+		if (real)
+			add(s, xasprintf("picturebook/%s", names[i]), real, NULL, "bundled");
+		free(path);
 	}
 }
 

@@ -81,7 +81,7 @@ bool app_busy(const struct app *a)
 
 	for (int i = 0; i < MODEL_KINDS; i++)
 		loading |= app_can(a, (enum model_kind)i) && !a->model[i].ready;
-	return loading || a->status.pending > 0 || a->trials.running || catalog_scanning(a->catalog);
+	return loading || a->status.pending > 0 || a->status.refreshing > 0 || a->trials.running || a->models.looking || catalog_scanning(a->catalog);
 }
 
 /* ---- drawing ------------------------------------------------------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ static void draw_panels(struct app *a)
 										view_memory, view_controls, view_status};
 	static void (*const overlay[])(struct app *) = {
 		[MODE_HELP] = view_help,   [MODE_LABELS] = view_label_editor, [MODE_SETTINGS] = view_settings, [MODE_FIT] = view_fit,
-		[MODE_SWEEP] = view_sweep, [MODE_PROFILES] = view_profiles,   [MODE_STATS] = view_stats,
+		[MODE_SWEEP] = view_sweep, [MODE_PROFILES] = view_profiles,   [MODE_STATS] = view_stats,       [MODE_MODELS] = view_models,
 	};
 
 	for (int i = 0; i < PANELS; i++)
@@ -322,6 +322,7 @@ static void close_all(struct app *a)
 	app_drop_pending(a);
 	app_trials_free(a);
 	app_profiles_free(a);
+	app_models_free(a);
 	for (int i = 0; i < MODEL_KINDS; i++)
 		free(a->model[i].failure);
 	free(a->library_failure);

@@ -31,6 +31,7 @@ enum mode {
 	MODE_SWEEP,
 	MODE_PROFILES,
 	MODE_STATS,
+	MODE_MODELS,
 };
 
 /* The settings that are changed while the program runs, in the order of the settings overlay; the panel shows the first CONTROLS. */
@@ -52,6 +53,7 @@ struct model_state {
 	struct model_info info;
 	enum precision precision; /* really in use */
 	int64_t done, total;      /* bytes while loading */
+	char *asked;              /* what is to take its place, as a person calls it; NULL: nothing */
 };
 
 /* What the keys have asked for and nobody has confirmed: shown with its forecast, applied by Enter or by a pause where it fits, dropped by Esc. */
@@ -91,6 +93,15 @@ struct profiles {
 	bool deleting; /* the next key answers whether to delete */
 };
 
+/* The models at hand, and which may take another's place. */
+struct models {
+	struct candidate **list; /* owned, by kind and name; those that cannot be used last */
+	int n, row;
+	bool moved;   /* the cursor was */
+	bool looking; /* more come */
+	bool typing;  /* a name is typed into app.line */
+};
+
 struct app {
 	struct config *config;
 	struct terminal terminal;
@@ -116,6 +127,7 @@ struct app {
 	struct pending pending;
 	struct trials trials;
 	struct profiles profiles;
+	struct models models;
 	int row, top;        /* the selected row, and the first shown */
 	int label_top;       /* first label shown in the answers */
 	int64_t asked;       /* id for which answers were asked last as the selected one; -1 */
@@ -223,6 +235,14 @@ void app_profile_save(struct app *a, const char *name);
 void app_profile_delete(struct app *a);
 void app_profiles_free(struct app *a);
 
+/* app_models.c */
+void app_models_open(struct app *a);
+void app_models_look(struct app *a, const char *name); /* at this one, which a person typed, or with NULL at all again */
+void app_models_take(struct app *a, struct event *e);  /* EV_CANDIDATE */
+void app_swap(struct app *a, enum model_kind kind, const char *name, const char *path);
+void app_swapped(struct app *a, const struct event *e); /* EV_SWAPPED */
+void app_models_free(struct app *a);
+
 /* keys.c */
 void keys_read(struct app *a);                 /* all waiting keys and mouse events */
 void keys_open(struct app *a, enum mode mode); /* an overlay, or the line below */
@@ -248,6 +268,7 @@ void view_fit(struct app *a);
 void view_sweep(struct app *a);
 void view_profiles(struct app *a);
 void view_stats(struct app *a);
+void view_models(struct app *a);
 /* A box in the middle of the screen, as large as asked for or as there is room, filled in the overlay's colour. Returns its inside. */
 struct rect view_box(const struct app *a, int height, int width, const char *title);
 /* "9.12G", "320M": three significant digits and a unit. Returns out. */

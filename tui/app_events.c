@@ -27,10 +27,13 @@ static void take_model(struct app *a, struct event *e)
 	if (e->kind == EV_LOADING) {
 		m->done = e->loading.done;
 		m->total = e->loading.total;
+		m->ready = false;
 	} else if (e->kind == EV_SETTINGS) {
 		m->precision = e->settings.precision;
 	} else if (e->kind == EV_READY) {
-		m->ready = true;
+		m->used = m->ready = true;
+		free(m->failure);
+		m->failure = NULL;
 		m->info = *e->ready.info;
 		m->precision = e->ready.precision;
 	} else if (e->kind == EV_MODEL_FAILED) {
@@ -100,6 +103,12 @@ static void take_event(struct app *a, struct event *e)
 	case EV_LADDER:
 		app_say(a, e->ladder.step == LADDER_UNDONE ? ROLE_STATUS : ROLE_WARNING, "%s", e->ladder.text);
 		app_touch_all(a);
+		break;
+	case EV_SWAPPED:
+		app_swapped(a, e);
+		break;
+	case EV_CANDIDATE:
+		app_models_take(a, e);
 		break;
 	case EV_TRIAL:
 		app_trials_take(a, e);

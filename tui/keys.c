@@ -187,6 +187,11 @@ static void act_profiles(struct app *a, int unused)
 	app_profiles_open(a);
 }
 
+static void act_models(struct app *a, int unused)
+{
+	app_models_open(a);
+}
+
 static void act_run(struct app *a, int unused)
 {
 	app_run_folder(a);
@@ -275,6 +280,7 @@ static const struct binding bindings[] = {
 	{{'u'}, act_undo, 0, "u", "undo steps down in memory"},
 	{{'R'}, act_recommend, 0, "R", "what is recommended here"},
 	{{'p'}, act_profiles, 0, "p", "profiles"},
+	{{'m'}, act_models, 0, "m", "models: swap one"},
 	{{'i'}, act_open, MODE_STATS, "i", "statistics"},
 	{{' '}, act_mark, 0, "Space", "mark the picture"},
 	{{']'}, act_next_marked, 1, "] [", "next, previous marked"},

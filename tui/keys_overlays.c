@@ -276,6 +276,73 @@ static void profiles_key(struct app *a, int key)
 	}
 }
 
+/* ---- models --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void model_name_key(struct app *a, int key)
+{
+	if (is_enter(key) && a->line.line[0][0])
+		app_models_look(a, a->line.line[0]);
+	if (is_enter(key) || is_escape(key)) {
+		a->models.typing = false;
+		show_cursor(false);
+	} else {
+		edit_key(&a->line, key);
+	}
+}
+
+static void swap_chosen(struct app *a)
+{
+	const struct candidate *c = a->models.row < a->models.n ? a->models.list[a->models.row] : NULL;
+
+	if (!c)
+		return;
+	if (!c->known || !c->path) {
+		app_say(a, ROLE_WARNING, "%s cannot be used", c->name);
+	} else if (c->in_use) {
+		app_say(a, ROLE_STATUS, "%s is in use already", c->name);
+	} else {
+		keys_close(a);
+		app_swap(a, c->info.kind, c->name, c->path);
+	}
+}
+
+static void choose_model(struct app *a, int row)
+{
+	struct models *m = &a->models;
+
+	m->row = row >= m->n ? m->n - 1 : row;
+	m->row = m->row < 0 ? 0 : m->row;
+	m->moved = true;
+	a->message[0] = '\0';
+}
+
+static void models_key(struct app *a, int key)
+{
+	struct models *m = &a->models;
+
+	if (m->typing) {
+		model_name_key(a, key);
+	} else if (rows_of(key)) {
+		choose_model(a, m->row + rows_of(key));
+	} else if (key == 'g' || key == KEY_HOME) {
+		choose_model(a, 0);
+	} else if (key == 'G' || key == KEY_END) {
+		choose_model(a, m->n - 1);
+	} else if (is_enter(key)) {
+		swap_chosen(a);
+	} else if (key == 'n' || key == '/') {
+		editor_begin(&a->line);
+		if (key == '/')
+			editor_insert(&a->line, '/');
+		m->typing = true;
+		show_cursor(true);
+	} else if (key == 'r') {
+		app_models_look(a, NULL);
+	} else if (is_escape(key) || key == 'q' || key == 'm') {
+		keys_close(a);
+	}
+}
+
 /* ---- all ------------------------------------------------------------------------------------------------------------------------------------ */
 
 static void close_key(struct app *a, int key)
@@ -286,9 +353,9 @@ static void close_key(struct app *a, int key)
 bool keys_overlay(struct app *a, int key)
 {
 	static void (*const take[])(struct app *, int) = {
-		[MODE_HELP] = help_key,    [MODE_LABELS] = labels_key,     [MODE_FILTER] = line_key,
-		[MODE_COMMAND] = line_key, [MODE_SETTINGS] = settings_key, [MODE_FIT] = fit_key,
-		[MODE_SWEEP] = sweep_key,  [MODE_PROFILES] = profiles_key, [MODE_STATS] = close_key,
+		[MODE_HELP] = help_key,         [MODE_LABELS] = labels_key, [MODE_FILTER] = line_key, [MODE_COMMAND] = line_key,
+		[MODE_SETTINGS] = settings_key, [MODE_FIT] = fit_key,       [MODE_SWEEP] = sweep_key, [MODE_PROFILES] = profiles_key,
+		[MODE_STATS] = close_key,       [MODE_MODELS] = models_key,
 	};
 
 	if (!take[a->mode])

@@ -71,9 +71,9 @@ static int draw_key(const struct app *a, int y, int x, int width, const char *ke
 
 static void draw_hints(const struct app *a, const struct rect *r, int width)
 {
-	static const struct key_help hints[] = {{"?", "help"}, {"e", "labels"}, {"b", "batch"},   {"v", "precision"},
-						{"a", "fit"},  {"s", "sweep"},  {"p", "profile"}, {"o", "settings"},
-						{"x", "run"},  {"/", "filter"}, {"t", "theme"},   {"q", "quit"}};
+	static const struct key_help hints[] = {{"?", "help"},   {"e", "labels"}, {"m", "models"},  {"b", "batch"},    {"v", "precision"},
+						{"a", "fit"},    {"s", "sweep"},  {"p", "profile"}, {"o", "settings"}, {"x", "run"},
+						{"/", "filter"}, {"q", "quit"},   {"t", "theme"}};
 	int x = 1;
 
 	for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
