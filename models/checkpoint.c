@@ -13,6 +13,7 @@
 
 #include "core/mem.h"
 #include "models/checkpoint_private.h"
+#include "models/json.h"
 
 enum { OTHERS_SHOWN = 6 };
 
@@ -128,7 +129,7 @@ int checkpoint_map(struct checkpoint *c, const char *path, struct error *err)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc; /* a FIFO of that name must not hang us */
 
 	if (fd < 0)
-		return refuse_open(path, errno, err);
+		return json_fail_open(path, errno, err);
 	c->files = xrealloc(c->files, (size_t)c->n_files + 1, sizeof *c->files);
 	f = &c->files[c->n_files];
 	*f = (struct checkpoint_file){.path = xstrdup(path)};

@@ -63,8 +63,7 @@ int checkpoint_measure(const char *path, struct checkpoint_tensor *t, struct err
 
 bool checkpoint_ends_with(const char *text, const char *end);
 
-/* What cannot be read, or is no weights: -1 with words about what it is and what to do. refuse_text: 0 for what is no text. */
-int refuse_open(const char *path, int number, struct error *err); /* number: errno */
+/* What is no weights: -1 with words about what it is and what to do. refuse_text: 0 for what is no text. */
 int refuse_kind(const char *path, mode_t mode, struct error *err);
 int refuse_text(const struct checkpoint_file *f, struct error *err);
 int refuse_format(const struct checkpoint_file *f, struct error *err);

@@ -2,33 +2,17 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "models/checkpoint_private.h"
+#include "models/json.h"
 
 enum { TEXT_MOST = 4096, TEXT_SHOWN = 80, OTHERS_SHOWN = 4 };
 
-/* ---- what cannot be opened */
-
-int refuse_open(const char *path, int number, struct error *err)
-{
-	char target[PATH_MAX];
-	ssize_t n = number == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
-
-	if (number == EACCES)
-		return fail(err, E_IO, "%s: %s: this user may not read it; ask whose it is, or change its mode with chmod", path, strerror(number));
-	if (n < 0)
-		return fail(err, E_IO, "%s: %s", path, strerror(number));
-	target[n] = '\0';
-	return fail(err, E_IO, "%s: a link to %s, which is not there: a download that was interrupted or cleaned up; download the file again", path,
-		    target);
-}
+/* ---- what is no weights */
 
 int refuse_kind(const char *path, mode_t mode, struct error *err)
 {
@@ -36,8 +20,6 @@ int refuse_kind(const char *path, mode_t mode, struct error *err)
 		return fail(err, E_FORMAT, "%s: a folder where a file of weights should be; move it away and download the file", path);
 	return fail(err, E_FORMAT, "%s: not a regular file", path);
 }
-
-/* ---- what is no weights */
 
 static bool is_text(const unsigned char *bytes, size_t size)
 {
@@ -50,19 +32,16 @@ static bool is_text(const unsigned char *bytes, size_t size)
 /* What servers and tools leave where weights should be. */
 int refuse_text(const struct checkpoint_file *f, struct error *err)
 {
-	static const char lfs[] = "version https://git-lfs";
 	const unsigned char *bytes = f->map, *end = f->map + f->size;
+	enum json_impostor what = json_impostor(f->map, f->size);
 
-	if (f->size >= sizeof lfs && memcmp(bytes, lfs, sizeof lfs - 1) == 0)
+	if (what == JSON_POINTER)
 		return fail(err, E_FORMAT, "%s: a Git LFS pointer, not the weights; fetch them with `git lfs pull`", f->path);
-	if (end - bytes >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
-		bytes += 3;
-	while (bytes < end && isspace(*bytes))
-		bytes++;
-	if (end - bytes >= 9 && (strncasecmp((const char *)bytes, "<!doctype", 9) == 0 || strncasecmp((const char *)bytes, "<html", 5) == 0 ||
-				 strncasecmp((const char *)bytes, "<?xml", 5) == 0))
+	if (what == JSON_PAGE)
 		return fail(err, E_FORMAT,
 			    "%s: a web page saved as weights, as a server sends instead of a file (an error, a login): download it again", f->path);
+	while (bytes < end && isspace(*bytes))
+		bytes++;
 	if (f->size <= TEXT_MOST && is_text(f->map, f->size) && !checkpoint_ends_with(f->path, ".json"))
 		return fail(err, E_FORMAT, "%s: a text, not weights; download it again. It begins: \"%.*s\"", f->path,
 			    (int)(end - bytes < TEXT_SHOWN ? end - bytes : TEXT_SHOWN), (const char *)bytes);
@@ -183,7 +162,7 @@ int refuse_folder(const char *dir, struct error *err)
 	int n = scandir(dir, &entries, NULL, alphasort);
 
 	if (n < 0)
-		return refuse_open(dir, errno, err);
+		return json_fail_open(dir, errno, err);
 	for (int i = 0; i < n; i++) {
 		look_at(&found, entries[i]->d_name);
 		free(entries[i]);

@@ -4,14 +4,48 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/mem.h"
+
+enum json_impostor json_impostor(const void *bytes, size_t size)
+{
+	static const char *const pages[] = {"<!doctype", "<html", "<?xml"};
+	static const char pointer[] = "version https://git-lfs";
+	const char *at = bytes, *end = at + size;
+
+	if (size >= sizeof pointer && memcmp(at, pointer, sizeof pointer - 1) == 0)
+		return JSON_POINTER;
+	if (size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
+		at += 3;
+	while (at < end && isspace((unsigned char)*at))
+		at++;
+	for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++)
+		if ((size_t)(end - at) > strlen(pages[i]) && strncasecmp(at, pages[i], strlen(pages[i])) == 0)
+			return JSON_PAGE;
+	return JSON_GENUINE;
+}
+
+int json_fail_open(const char *path, int number, struct error *err)
+{
+	char target[PATH_MAX];
+	ssize_t n = number == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
+
+	if (number == EACCES)
+		return fail(err, E_IO, "%s: %s: this user may not read it; ask whose it is, or change its mode with chmod", path, strerror(number));
+	if (n < 0)
+		return fail(err, E_IO, "%s: %s", path, strerror(number));
+	target[n] = '\0';
+	return fail(err, E_IO, "%s: a link to %s, which is not there: a download that was interrupted or cleaned up; download the file again", path,
+		    target);
+}
 
 static int open_file(const char *path, size_t limit, size_t *size, struct error *err)
 {
@@ -19,7 +53,7 @@ static int open_file(const char *path, size_t limit, size_t *size, struct error 
 	struct stat st;
 
 	if (fd < 0)
-		return fail(err, E_IO, "%s: %s", path, strerror(errno));
+		return json_fail_open(path, errno, err);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return fail(err, E_IO, "%s is not a regular file", path);
@@ -30,6 +64,18 @@ static int open_file(const char *path, size_t limit, size_t *size, struct error 
 	}
 	*size = st.st_size;
 	return fd;
+}
+
+static int refuse_impostor(const char *path, const char *data, size_t size, struct error *err)
+{
+	switch (json_impostor(data, size)) {
+	case JSON_POINTER:
+		return fail(err, E_FORMAT, "%s: a Git LFS pointer, not the file itself; fetch it with `git lfs pull`", path);
+	case JSON_PAGE:
+		return fail(err, E_FORMAT, "%s: a web page, as a server sends instead of a file (an error, a login): download it again", path);
+	default:
+		return 0;
+	}
 }
 
 char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error *err)
@@ -59,7 +105,10 @@ char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error
 	close(fd);
 	data[have] = '\0';
 	*size = have;
-	return data;
+	if (refuse_impostor(path, data, have, err) == 0)
+		return data;
+	free(data);
+	return NULL;
 }
 
 /* The length of what stands at text: a string, a number, or one byte. */
@@ -104,6 +153,10 @@ json_t *json_read(const char *path, size_t limit, struct error *err)
 
 	if (!data)
 		return NULL;
+	if (size == 0) {
+		free(data);
+		return fail_null(err, E_FORMAT, "%s: the file is empty; download it again", path);
+	}
 	root = json_loadb(data, size, JSON_ALLOW_NUL, &where);
 	if (!root && json_error_code(&where) == json_error_numeric_overflow)
 		root = load_large(data, size, &where);

@@ -32,7 +32,14 @@ struct json_reader {
 	bool failed;
 };
 
-/* The file's bytes, followed by a NUL that is not counted in *size; NULL with E_IO, or E_LIMIT when there are more than limit. The caller frees them. */
+/* What Git and servers leave in a file's place, by its first bytes: a pointer of Git LFS; a web page or an XML document that tells of an error. */
+enum json_impostor { JSON_GENUINE, JSON_POINTER, JSON_PAGE };
+enum json_impostor json_impostor(const void *bytes, size_t size);
+/* -1 with E_IO: why the file cannot be opened, and what to do about it. number: errno. */
+int json_fail_open(const char *path, int number, struct error *err);
+
+/* The file's bytes, followed by a NUL that is not counted in *size; NULL with E_IO, E_LIMIT when there are more than limit, or E_FORMAT when they are
+ * such as json_impostor knows. The caller frees them. */
 char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error *err);
 
 /* Parses the file; whole numbers beyond 64 bits become real ones. The caller calls json_decref. NULL with E_IO, E_LIMIT, or E_FORMAT naming line and column. */

@@ -467,7 +467,8 @@ static void test_table_refused(void **state)
 	check_table_refused(BPE_BYTES, PACKED, gz.text, gz.length, "has no tokenizer");
 	check_table_refused(BPE_CLIP, "other.txt", "", 0, "or OpenAI's " PACKED);
 	check_table_refused(BPE_CLIP, PACKED, "", 0, "ends too early");
-	check_table_refused(BPE_CLIP, PACKED, "<html>", 6, "no whole gzip file");
+	check_table_refused(BPE_CLIP, PACKED, "a b\n", 4, "no whole gzip file");
+	check_table_refused(BPE_CLIP, PACKED, "<html>", 6, "a web page, as a server sends instead of a file");
 	for (size_t cut = 1; cut < gz.length; cut++)
 		check_table_refused(BPE_CLIP, PACKED, gz.text, cut, "no whole gzip file");
 	gz.text[gz.length - 5] ^= 1; /* of the checksum */

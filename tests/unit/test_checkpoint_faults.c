@@ -12,6 +12,7 @@
 
 #include "core/mem.h"
 #include "models/checkpoint.h"
+#include "models/json.h"
 #include "tests/support/data.h"
 
 #include <cmocka.h> /* last: it has a macro called fail */
@@ -255,11 +256,39 @@ static void test_foreign(void **state)
 	}
 }
 
+/* ---- the files beside the weights: configuration and vocabularies */
+
+static void test_beside(void **state)
+{
+	static const struct fault beside[] = {
+		{make_pointer, E_FORMAT, "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"},
+		{make_page, E_FORMAT, "a web page, as a server sends instead of a file"},
+		{make_empty, E_FORMAT, "the file is empty; download it again"},
+		{make_dangling, E_IO, "a link to ../../blobs/0123456789, which is not there"},
+	};
+	char *path = xasprintf("%s/config.json", folder);
+
+	for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+		struct error err = {0};
+
+		put(path, "{}");
+		beside[i].make(path);
+		assert_null(json_read(path, JSON_LIMIT, &err));
+		if (!strstr(err.text, beside[i].says))
+			print_error("wanted \"%s\", got \"%s\"\n", beside[i].says, err.text);
+		assert_non_null(strstr(err.text, beside[i].says));
+		assert_non_null(strstr(err.text, path));
+		assert_int_equal(err.code, beside[i].code);
+	}
+	unlink(path);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),         cmocka_unit_test(test_missing), cmocka_unit_test(test_folders),
-		cmocka_unit_test(test_closed_folder), cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_closed_folder), cmocka_unit_test(test_foreign), cmocka_unit_test(test_beside),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
