@@ -117,6 +117,45 @@ static void texts_are_cleaned(void **state)
 	lib->close(m);
 }
 
+static void put_tokenizer_config(const char *text)
+{
+	data_put(dir, "tokenizer_config.json", text, strlen(text));
+}
+
+/* How texts are filled up, and whether they become lower case, may stand beside the tokenizer; a length beyond the model's own does not count. */
+static void tokenizer_config_counts(void **state)
+{
+	char *path = xasprintf("%s/tokenizer_config.json", dir);
+	float usual[WIDTH], other[WIDTH], most = 0;
+	struct error err = {0};
+	struct model *m;
+
+	put_tokenizer_config("{\"model_max_length\": 6, \"do_lower_case\": false}");
+	m = open_model(PRECISION_FP32);
+	assert_true(alike(m, "abcdx", "abcdy")); /* a blank, four letters, the end */
+	assert_false(alike(m, "abcx", "abcy"));
+	assert_false(alike(m, "ABC", "abc"));
+	lib->close(m);
+	put_tokenizer_config("{\"model_max_length\": 1000000000000000019884624838656, \"pad_token\": \"</s>\"}");
+	m = open_model(PRECISION_FP32);
+	assert_true(alike(m, "ABC", "abc"));
+	assert_false(alike(m, "abcdx", "abcdy"));
+	embed(m, "abc", usual);
+	lib->close(m);
+	put_tokenizer_config("{\"pad_token\": {\"content\": \"<unk>\"}}");
+	m = open_model(PRECISION_FP32);
+	embed(m, "abc", other);
+	for (int i = 0; i < WIDTH; i++)
+		most = fmaxf(most, fabsf(usual[i] - other[i]));
+	assert_true(most > 1e-4f);
+	lib->close(m);
+	put_tokenizer_config("{\"pad_token\": \"[FILL]\"}");
+	assert_null(lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err));
+	assert_non_null(strstr(err.text, "\"pad_token\" \"[FILL]\""));
+	unlink(path);
+	free(path);
+}
+
 static void texts_in_groups_equal_each_alone(void **state)
 {
 	enum { N = 130 };
@@ -162,8 +201,12 @@ static void what_does_not_fit_is_refused(void **state)
 {
 	static const char gemma[] = "{\"model_type\": \"siglip\", \"text_config\": {\"vocab_size\": 256000}, \"vision_config\": {}}";
 	static const char widths[] = "{\"model_type\": \"siglip\", \"text_config\": {\"hidden_size\": 24}, \"vision_config\": {\"hidden_size\": 48}}";
+	static const char headless[] = "{\"model_type\": \"siglip\", \"text_config\": {}, \"vision_config\": {\"vision_use_head\": false}}";
 	struct error err = {0};
 
+	data_put(dir, "config.json", headless, sizeof headless - 1);
+	assert_null(lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err));
+	assert_non_null(strstr(err.text, "\"vision_use_head\": false"));
 	data_put(dir, "config.json", gemma, sizeof gemma - 1);
 	assert_null(lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err));
 	assert_non_null(strstr(err.text, "256000"));
@@ -230,8 +273,13 @@ int main(int argc, char **argv)
 	near_start(argv);
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(probabilities_are_each_labels_own), T(texts_are_cleaned),  T(texts_in_groups_equal_each_alone), T(pictures_equal_each_alone),
-		T(what_does_not_fit_is_refused),      T(forecasts_are_near),
+		T(probabilities_are_each_labels_own),
+		T(texts_are_cleaned),
+		T(tokenizer_config_counts),
+		T(texts_in_groups_equal_each_alone),
+		T(pictures_equal_each_alone),
+		T(what_does_not_fit_is_refused),
+		T(forecasts_are_near),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
