@@ -18,12 +18,10 @@ enum { OWNER = 1, WIDTH = 21, HEIGHT = 17, MOST = 4096 };
 
 static const struct model_library *lib = &vramble_models;
 
-static bool right; /* the file that runs is as it was */
-
 /* Only another file may end in an error, and the error must say something. */
 static void check(int rc, const struct error *err)
 {
-	if (rc == 0 || (!right && err->code != E_NONE && err->text[0] != '\0'))
+	if (rc == 0 || (!fuzz_is_seed() && err->code != E_NONE && err->text[0] != '\0'))
 		return;
 	fprintf(stderr, "%s: \"%s\"\n", fuzz_kind(), err->text);
 	abort();
@@ -75,7 +73,6 @@ static void run(const uint8_t *bytes, size_t size)
 	fuzz_limit(0);
 	model_folders_make(fuzz_kind());
 	fuzz_file(fuzz_kind(), bytes, size);
-	right = model_folders_right(fuzz_kind(), bytes, size);
 	m = lib->open(dir, DEVICE_CPU, PRECISION_FP32, OWNER, NULL, &err);
 	check(m ? 0 : -1, &err);
 	if (m && lib->info(m)->kind != MODEL_NLI)

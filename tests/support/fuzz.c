@@ -19,6 +19,9 @@ enum { ALLOCATION_FLOOR = 64 * 1024, ALLOCATION_FACTOR = 16 };
 static char folder[] = "/tmp/vramble-fuzz-XXXXXX";
 static uint64_t state;
 static const char *kind, *dump;
+static const struct fuzz_seed *all_seeds;
+static size_t n_seeds;
+static bool is_seed;
 static __thread size_t most; /* bytes of one allocation; 0: any number */
 
 /* splitmix64 */
@@ -192,8 +195,17 @@ static void limit_time(int seconds)
 
 typedef void run_function(const uint8_t *bytes, size_t size);
 
+bool fuzz_is_seed(void)
+{
+	return is_seed;
+}
+
 static void run_one(const struct buffer *b, run_function *run)
 {
+	is_seed = false;
+	for (size_t i = 0; i < n_seeds; i++)
+		if (all_seeds[i].size == b->length && (!kind || strcmp(kind, all_seeds[i].kind) == 0))
+			is_seed = is_seed || memcmp(all_seeds[i].bytes, b->text, b->length) == 0;
 	limit_time(SECONDS);
 	fuzz_limit(ALLOCATION_FLOOR + ALLOCATION_FACTOR * b->length);
 	run((const uint8_t *)b->text, b->length);
@@ -286,6 +298,8 @@ int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, ru
 		return 1;
 	}
 	check_allocations();
+	all_seeds = seeds;
+	n_seeds = n;
 	for (int i = 1; i < argc; i++) {
 		bool more = i + 1 < argc;
 

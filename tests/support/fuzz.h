@@ -14,6 +14,7 @@
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ struct fuzz_seed {
 int fuzz_main(int argc, char **argv, const struct fuzz_seed *seeds, size_t n, void (*run)(const uint8_t *bytes, size_t size));
 /* The kind of what runs. */
 const char *fuzz_kind(void);
+
+/* Is what runs a seed as it is? Most parsers must take those. */
+bool fuzz_is_seed(void);
 
 /* No allocation of this thread may be larger than `bytes` until the input has run; 0: any. When an input begins it is 64 KB + 16 times its size: what is
  * made of a file may take more room than the file, but by a factor. */

@@ -217,13 +217,6 @@ void model_folders_make(const char *kind)
 
 static char *right[MODEL_FOLDERS];
 
-bool model_folders_right(const char *kind, const void *bytes, size_t size)
-{
-	const char *text = right[find(kind) - folders];
-
-	return strlen(text) == size && memcmp(text, bytes, size) == 0;
-}
-
 void model_folders_end(void)
 {
 	for (int i = 0; i < MODEL_FOLDERS; i++)

@@ -3,7 +3,6 @@
 #ifndef TESTS_MODEL_FOLDERS_H
 #define TESTS_MODEL_FOLDERS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "tests/support/fuzz.h"
@@ -12,8 +11,6 @@ enum { MODEL_FOLDERS = 11 };
 
 /* A seed each, of the kind "folder/file": that file as the folder has it. Called once; the texts are freed by model_folders_end. Returns 0; -1 after saying what is missing. */
 int model_folders_seeds(struct fuzz_seed out[MODEL_FOLDERS]);
-/* Is this the seed of its kind as it is? It must be accepted. */
-bool model_folders_right(const char *kind, const void *bytes, size_t size);
 /* Writes the folder of a kind below fuzz_dir, once. */
 void model_folders_make(const char *kind);
 
