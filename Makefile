@@ -120,7 +120,8 @@ PROGRAM := $(BUILD)/vramble
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(filter-out $(if $(filter 0,$(SCREEN)),tests/unit/test_tui_%) $(if $(filter 0,$(HUB)),%/test_hub.c),$(wildcard tests/unit/test_*.c)))
 TORCH_TESTS := $(patsubst tests/torch/%.c,$(BUILD)/tests/torch/%,$(wildcard tests/torch/test_*.c))
 SCREEN_TESTS := $(if $(filter 0,$(SCREEN)),,$(patsubst tests/screen/%.c,$(BUILD)/tests/screen/%,$(filter-out $(if $(filter 0,$(HUB)),%/test_models_command.c),$(wildcard tests/screen/test_*.c))))
-FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+# libtorch's threads are not instrumented.
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(filter-out $(if $(filter thread,$(SANITIZE)),%/fuzz_network.c),$(wildcard tests/fuzz/fuzz_*.c)))
 TEST_SUPPORT := $(filter-out tests/support/fake_library.c tests/support/fake_nvml.c,$(wildcard tests/support/*.c))
 SUPPORT_LIB := $(BUILD)/libsupport.a
 GOLDEN_SRC := $(wildcard tests/golden/*.c)

@@ -8,7 +8,7 @@
 #include "models/models.h"
 #include "tests/support/model_folders.h"
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { PIECES = 0 };
 #else
 enum { PIECES = 1 };
