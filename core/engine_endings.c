@@ -336,7 +336,8 @@ void pictures_take_back(struct engine *e, enum model_kind kind)
 static void forget_answers(struct engine *e, struct picture *p, enum model_kind kind)
 {
 	leave_lines(e, p, kind);
-	picture_drop(e, p, LINE_TEXT);
+	if (kind == MODEL_CAPTION)
+		picture_drop(e, p, LINE_TEXT);
 	if (kind == MODEL_SCORES && p->embedding) {
 		e->embeddings--;
 		free(p->embedding);

@@ -70,6 +70,22 @@ void fake_hold(enum model_kind kind, bool hold)
 	fake_unlock();
 }
 
+void fake_hold_open(enum model_kind kind, bool hold)
+{
+	fake_lock();
+	fake.hold_open[kind] = hold;
+	pthread_cond_broadcast(&changed);
+	fake_unlock();
+}
+
+void fake_await_opening(void)
+{
+	fake_lock();
+	while (!fake.holding_open)
+		pthread_cond_wait(&changed, &lock);
+	fake_unlock();
+}
+
 void fake_await_held(enum model_kind kind)
 {
 	fake_lock();
@@ -577,6 +593,11 @@ static struct model *open_model(const char *dir, int number, enum precision prec
 	fake_lock();
 	failing = fake.fail_open[m->info.kind] || strstr(m->info.name, "unreadable");
 	fake.opened[m->info.kind]++;
+	fake.holding_open++;
+	pthread_cond_broadcast(&changed);
+	while (fake.hold_open[m->info.kind])
+		pthread_cond_wait(&changed, &lock);
+	fake.holding_open--;
 	fake_unlock();
 	if (failing)
 		fail(err, E_MODEL, "%s: the fake model was told to fail", dir);

@@ -22,6 +22,7 @@ struct fake {
 	/* orders */
 	bool fail_library; /* fake_open fails */
 	bool fail_open[MODEL_KINDS];
+	bool hold_open[MODEL_KINDS];     /* a model is not opened until this is lifted; see fake_hold_open */
 	bool fail_place[MODEL_KINDS];    /* place fails */
 	int cuda_devices;                /* that it says there are; all of device_bytes */
 	bool break_device;               /* runs on a CUDA device fail with E_DEVICE until all models left it */
@@ -50,6 +51,7 @@ struct fake {
 	int opening, opened_library; /* calls of fake_open that wait, and that came to their end */
 	int cancelled;               /* runs that check stopped */
 	int holding[MODEL_KINDS];    /* runs that are held now */
+	int holding_open;            /* models whose opening is */
 	int running, most_running;   /* runs inside a step at the same time */
 	int seen[FAKE_SEEN], seen_n; /* mean blue of the pictures that CLIP or the captioner took, in order */
 	int64_t cap;                 /* of the CPU */
@@ -71,6 +73,8 @@ void fake_look(struct fake *out); /* a copy, to be judged without the lock: a fa
 const struct model_library *fake_open(void *ctx, struct error *err);
 void fake_hold_library(bool hold); /* also waits until fake_open is held, or let go */
 void fake_hold(enum model_kind kind, bool hold);
+void fake_hold_open(enum model_kind kind, bool hold);
+void fake_await_opening(void); /* until an opening is held */
 /* Waits until a run of that kind is held. */
 void fake_await_held(enum model_kind kind);
 

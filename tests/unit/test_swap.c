@@ -183,6 +183,32 @@ static void test_verdicts(void **state)
 	assert_int_equal(after.texts, before.texts);
 }
 
+/* What others are at, or have in line, is no business of the model that goes. */
+static void test_others_go_on(void **state)
+{
+	struct fake look = {0};
+
+	start();
+	bench_submit(&bench, 0, ENGINE_BACKGROUND, ENGINE_ANSWERS); /* and the labels are embedded */
+	bench_await(&bench, EV_RANKING, 1);
+	fake_lock();
+	fake.hold_texts = true;
+	fake_unlock();
+	bench_submit_all(&bench, 1, PICTURES - 1, ENGINE_ANSWERS);
+	bench_await(&bench, EV_CAPTION, PICTURES);
+	swap(MODEL_NLI, "models/bert-large");
+	bench_await(&bench, EV_SWAPPED, 1);
+	assert_int_equal(bench.count[EV_CLIPSCORE], 1);
+	fake_lock();
+	fake.hold_texts = false;
+	fake_unlock();
+	bench_await_quiet(&bench);
+	fake_look(&look);
+	assert_int_equal(bench.count[EV_CLIPSCORE], PICTURES);
+	assert_int_equal(look.captions, PICTURES);
+	check_answers("");
+}
+
 /* What ran is stopped: it would be void. */
 static void test_stops_a_batch(void **state)
 {
@@ -286,43 +312,54 @@ static void test_empty_place_stays_empty(void **state)
 	assert_int_equal(bench.count[EV_VERDICTS], 0);
 }
 
-static void test_not_now(void **state)
+static void expect_not_now(enum model_kind kind, const char *reason)
 {
-	const char *path;
-	struct engine_trial trial = {.settings = bench.options.settings};
 	struct error err;
 
-	fake.hold[MODEL_SCORES] = true;
+	assert_int_equal(engine_swap(bench.engine, kind, "models/clip", &err), -1);
+	if (!strstr(err.text, reason))
+		fail_msg("\"%s\" is not in: %s", reason, err.text);
+}
+
+static void test_not_before_the_library(void **state)
+{
+	struct error err;
+
+	fake.hold_library = true;
 	bench_start(&bench);
-	fake_hold_library(true);
-	assert_int_equal(engine_swap(bench.engine, MODEL_SCORES, "models/clip", &err), -1);
-	assert_non_null(strstr(err.text, "still being opened"));
+	expect_not_now(MODEL_SCORES, "models are still being opened");
 	assert_int_equal(engine_survey(bench.engine, NULL, NULL, &err), -1);
 	fake_hold_library(false);
 	bench_await(&bench, EV_READY, MODEL_KINDS);
-	path = bench_path(&bench, 0);
+}
+
+/* A trial and a swap keep out of each other's way, and a lane takes one wish at a time. */
+static void test_not_now(void **state)
+{
+	struct engine_trial trial = {.settings = bench.options.settings};
+	const char *path = bench_path(&bench, 0);
+	struct error err;
+
+	start();
+	fake_hold(MODEL_SCORES, true);
 	assert_int_equal(engine_try(bench.engine, &trial, &path, 1, &err), 0);
-	assert_int_equal(engine_swap(bench.engine, MODEL_SCORES, "models/clip", &err), -1);
-	assert_non_null(strstr(err.text, "a trial is running"));
+	expect_not_now(MODEL_SCORES, "a trial is running");
 	fake_hold(MODEL_SCORES, false);
 	bench_await(&bench, EV_TRIAL, 1);
-	/* A lane that is at it takes no second wish, and there is no trial meanwhile. */
-	fake_hold(MODEL_SCORES, true);
-	bench_submit(&bench, 0, ENGINE_BACKGROUND, ENGINE_ANSWERS);
-	fake_await_held(MODEL_SCORES);
-	fake_lock();
-	fake.fail_open[MODEL_SCORES] = true;
-	fake_unlock();
+	fake_hold_open(MODEL_SCORES, true);
 	swap(MODEL_SCORES, "models/clip-large");
-	if (engine_try(bench.engine, &trial, &path, 1, &err) == 0) /* it may be over by now, and the model gone */
-		fail_msg("a trial began beside the swap");
-	fake_lock();
-	fake.fail_open[MODEL_SCORES] = false;
-	fake_unlock();
-	fake_hold(MODEL_SCORES, false);
-	bench_await(&bench, EV_SWAPPED, 1);
+	fake_await_opening();
+	expect_not_now(MODEL_SCORES, "models/clip-large is still being opened");
+	assert_int_equal(engine_try(bench.engine, &trial, &path, 1, &err), -1);
+	assert_non_null(strstr(err.text, "models are still being opened"));
+	/* What is asked for meanwhile waits for it. */
+	engine_set_labels(bench.engine, bench_labels, 3, 0);
+	bench_submit_all(&bench, 0, PICTURES, ENGINE_ANSWERS);
+	fake_hold_open(MODEL_SCORES, false);
+	bench_await(&bench, EV_RANKING, PICTURES);
 	bench_await_quiet(&bench);
-	bench_check_sums(&bench);
+	check_answers("");
+	assert_int_equal(bench.count[EV_SCORES], PICTURES);
 }
 
 /* ---------------------------------------------------------------- at random */
@@ -376,6 +413,9 @@ static void test_at_random(void **state)
 		bench_take(&bench);
 	}
 	bench_await(&bench, EV_SWAPPED, asked);
+	/* Whatever was asked for is answered, or told not to be. */
+	bench_await_quiet(&bench);
+	bench_check_sums(&bench);
 	fake_lock();
 	fake.device_bytes = 0;
 	fake_unlock();
@@ -489,12 +529,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_captioner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_scores, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_verdicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_others_go_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stops_a_batch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_into_an_empty_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_one_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_empty_place_stays_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_before_the_library, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_now, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_at_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_left, setup, teardown),
