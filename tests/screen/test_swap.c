@@ -72,7 +72,8 @@ static void open_list(struct browse *b)
 {
 	pty_type(b->pty, "m");
 	pty_wait_text(b->pty, "models at hand");
-	pty_wait_text(b->pty, "nli-broken"); /* the last one */
+	pty_wait_text(b->pty, "ofa-unreadable"); /* the last one that is looked at */
+	pty_wait_no_text(b->pty, "looking");
 }
 
 static void list_and_forecast(void **state)

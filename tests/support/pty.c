@@ -47,8 +47,6 @@ static int on_property(VTermProp property, VTermValue *value, void *user)
 
 	if (property == VTERM_PROP_ALTSCREEN)
 		p->alternate = value->boolean;
-	else if (property == VTERM_PROP_CURSORVISIBLE)
-		p->cursor = value->boolean;
 	else if (property == VTERM_PROP_MOUSE)
 		p->mouse = value->number;
 	return 1;
@@ -170,6 +168,21 @@ pid_t pty_pid(const struct pty *p)
 
 /* ---------------------------------------------------------------- reading */
 
+/* Shown or hidden by the last n bytes, as the program wrote it. libvterm itself takes the cursor's visibility for a part of what ESC 7 saves, which it is in
+ * no terminal, and so would have it hidden again at the program's end. */
+static void look_for_cursor(struct pty *p, size_t n)
+{
+	enum { LENGTH = 6 };
+	size_t at = p->output.length - n;
+
+	for (at = at > LENGTH - 1 ? at - (LENGTH - 1) : 0; at + LENGTH <= p->output.length; at++) {
+		if (!memcmp(p->output.text + at, "\033[?25h", LENGTH))
+			p->cursor = true;
+		else if (!memcmp(p->output.text + at, "\033[?25l", LENGTH))
+			p->cursor = false;
+	}
+}
+
 /* Takes what the program wrote, waiting at most so many ms for the first of it. False when nothing came. */
 static bool take_output(struct pty *p, int ms)
 {
@@ -180,6 +193,7 @@ static bool take_output(struct pty *p, int ms)
 	if (poll(&fd, 1, ms) <= 0 || (n = read(p->master, bytes, sizeof bytes)) <= 0)
 		return false;
 	buffer_add(&p->output, bytes, (size_t)n);
+	look_for_cursor(p, (size_t)n);
 	vterm_input_write(p->vt, bytes, (size_t)n);
 	return true;
 }
