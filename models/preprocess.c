@@ -120,16 +120,12 @@ static void read_channels(struct json_reader *r, const json_t *root, const char 
 }
 
 /* kind: of the processor. */
-static int read_huggingface(struct json_reader *r, const json_t *root, enum preprocess_kind kind, struct preprocess *p)
+static void read_huggingface(struct json_reader *r, const json_t *root, enum preprocess_kind kind, struct preprocess *p)
 {
-	p->sized = json_find(root, "size") || json_find(root, "crop_size");
 	p->resize = json_flag(r, root, "do_resize", p->resize);
-	p->crop = json_flag(r, root, "do_center_crop", p->crop);
-	if (p->crop && kind != PREPROCESS_CLIP)
-		return fail(r->err, E_FORMAT, "%s: \"do_center_crop\": true (to \"crop_size\") is for CLIP's processor; this model's does not crop",
-			    r->file);
-	if (json_flag(r, root, "do_pad", false))
-		return fail(r->err, E_FORMAT, "%s: \"do_pad\": true is not supported", r->file);
+	/* Other processors than CLIP's pass over a crop that their file speaks of, and none of them pads to anything but the size that it makes anyway. */
+	p->crop = kind == PREPROCESS_CLIP && json_flag(r, root, "do_center_crop", p->crop);
+	p->sized = json_find(root, "size") || (p->crop && json_find(root, "crop_size"));
 	read_size(r, root, kind, p);
 	if (p->crop)
 		read_crop(r, root, p);
@@ -142,7 +138,6 @@ static int read_huggingface(struct json_reader *r, const json_t *root, enum prep
 			p->mean[i] = 0;
 			p->deviation[i] = 1;
 		}
-	return 0;
 }
 
 /* ModelScope's configuration.json of an OFA captioner. */
@@ -209,7 +204,7 @@ int preprocess_read(const char *path, enum preprocess_kind kind, struct preproce
 		read_modelscope(&r, root, out);
 	} else if ((result = read_class(&r, part, &kind)) == 0) {
 		*out = preprocess_default(kind);
-		result = read_huggingface(&r, part, kind, out);
+		read_huggingface(&r, part, kind, out);
 	}
 	if (result == 0)
 		result = r.failed ? -1 : check(out, path, err);
