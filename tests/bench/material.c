@@ -119,7 +119,7 @@ static void put_clip_tokenizer(const char *dir)
 	buffer_free(&json);
 }
 
-/* Every caption token is a word of its own, so that captions look like captions. */
+/* Every caption token is a piece of its own that no merges are needed for. */
 static void put_ofa_tokenizer(const char *dir)
 {
 	struct buffer json = {0};
@@ -128,7 +128,7 @@ static void put_ofa_tokenizer(const char *dir)
 	buffer_puts(&json, "{\"<s>\":0,\"<pad>\":1,\"</s>\":2,\"<unk>\":3");
 	add_bytes(&json, &id, "");
 	while (id < CAPTION_WORDS) {
-		buffer_printf(&json, ",\"\\u0120word%d\":%d", id, id);
+		buffer_printf(&json, ",\"<word%d>\":%d", id, id);
 		id++;
 	}
 	buffer_puts(&json, "}");
