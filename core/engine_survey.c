@@ -24,8 +24,14 @@ struct survey {
 /* A folder that was named by its path has its like beside it, more often than not. */
 static void add_neighbours(struct shelf *shelf, const char *dir)
 {
-	char *path = dir && access(dir, F_OK) == 0 ? realpath(dir, NULL) : NULL, *slash = path ? strrchr(path, '/') : NULL;
+	bool is_path = dir && (dir[0] == '~' || access(dir, F_OK) == 0);
+	char *there = NULL, *path, *slash;
+	struct error err;
 
+	if (!is_path || locate_model(dir, &there, &err) < 0)
+		return;
+	path = realpath(there, NULL);
+	slash = path ? strrchr(path, '/') : NULL;
 	if (slash && slash > path) {
 		*slash = '\0';
 		shelf_folder(shelf, path);
@@ -34,6 +40,7 @@ static void add_neighbours(struct shelf *shelf, const char *dir)
 	if (path)
 		shelf_name(shelf, path);
 	free(path);
+	free(there);
 }
 
 static struct shelf gather(const struct survey *s)

@@ -386,8 +386,7 @@ static int look_in_caches(const char *name, const char *revision, bool whole, ch
 	return rc > 0 ? 0 : -1;
 }
 
-/* whole: a snapshot in which links lead nowhere is refused. */
-static int locate(const char *name, bool whole, char **path, struct error *err)
+static int locate_there(const char *name, bool whole, char **path, struct error *err)
 {
 	struct stat st;
 	char target[PATH_MAX], *plain;
@@ -409,6 +408,17 @@ static int locate(const char *name, bool whole, char **path, struct error *err)
 		return fail(err, E_IO, "%s: %s", name, strerror(why));
 	rc = look_in_caches(plain, revision, whole, path, err);
 	free(plain);
+	return rc;
+}
+
+/* whole: a snapshot in which links lead nowhere is refused. "~/": no shell reads a line of the configuration, or what is typed on the screen. */
+static int locate(const char *name, bool whole, char **path, struct error *err)
+{
+	const char *home = strncmp(name, "~/", 2) == 0 ? getenv("HOME") : NULL;
+	char *full = home && *home ? xasprintf("%s/%s", home, name + 2) : xstrdup(name);
+	int rc = locate_there(full, whole, path, err);
+
+	free(full);
 	return rc;
 }
 

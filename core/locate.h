@@ -1,6 +1,6 @@
 /* locate.h - from what a user calls a model to where its files are. No libtorch, no network; any thread.
  *
- * A name is a path (a folder, or one file of weights), or a model's name in one of the caches that other tools fill:
+ * A name is a path (a folder, or one file of weights; ~/ is the home folder), or a model's name in one of the caches that other tools fill:
  *  - Hugging Face's: $HF_HUB_CACHE, else $HUGGINGFACE_HUB_CACHE, else $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else
  *    ~/.cache/huggingface/hub; and $TRANSFORMERS_CACHE. In it models--OWNER--NAME/refs/main names the commit whose snapshots/COMMIT holds the files,
  *    as links into blobs/. OWNER/NAME@REVISION is the one that refs/REVISION or a snapshot of that name is.

@@ -92,6 +92,8 @@ static void test_paths(void **state)
 	data_shell("mkdir %s && touch %s && ln -s there %s", here, file, link);
 	finds(here, "here");
 	finds(file, "here/ViT.pt");
+	finds("~/here", "here");
+	refuses("~/nowhere", E_IO, "/nowhere: No such file or directory");
 	refuses(link, E_IO, "here/link: a link to there, which is not there");
 	free(here);
 	free(file);
