@@ -111,36 +111,39 @@ char *json_read_bytes(const char *path, size_t limit, size_t *size, struct error
 	return NULL;
 }
 
-/* The length of what stands at text: a string, a number, or one byte. */
-static size_t token_length(const char *text, size_t size)
+/* The integer that a real one is, or NULL. */
+static json_t *whole(const json_t *value)
 {
-	size_t n = 1;
+	const double most = 9007199254740992.0; /* 2^53: beyond it not every whole number is a double */
+	double number = json_is_real(value) ? json_real_value(value) : NAN;
 
-	if (*text == '"') {
-		while (n < size && text[n] != '"')
-			n += text[n] == '\\' ? 2 : 1;
-		return n < size ? n + 1 : size;
-	}
-	while (isdigit((unsigned char)*text) && n < size && (isalnum((unsigned char)text[n]) || strchr(".+-", text[n])))
-		n++;
-	return n;
+	return fabs(number) <= most && number == floor(number) ? json_integer((json_int_t)number) : NULL;
 }
 
-/* Writes whole numbers that no integer holds as real ones: tokenizers say so that a text may be of any length ("model_max_length"). */
+static void make_whole(json_t *value)
+{
+	json_t *item, *other;
+	size_t i;
+
+	for (void *it = json_object_iter(value); it; it = json_object_iter_next(value, it)) {
+		make_whole(json_object_iter_value(it));
+		if ((other = whole(json_object_iter_value(it))))
+			json_object_iter_set_new(value, it, other);
+	}
+	json_array_foreach(value, i, item)
+	{
+		make_whole(item);
+		if ((other = whole(item)))
+			json_array_set_new(value, i, other);
+	}
+}
+
+/* Tokenizers say so that a text may be of any length ("model_max_length"): with a number that no integer holds. It alone stays a real one. */
 static json_t *load_large(const char *text, size_t size, json_error_t *where)
 {
-	struct buffer out = {0};
-	json_t *root;
-	size_t n;
+	json_t *root = json_loadb(text, size, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, where);
 
-	for (size_t i = 0; i < size; i += n) {
-		n = token_length(text + i, size - i);
-		buffer_add(&out, text + i, n);
-		if (n > 18 && isdigit((unsigned char)text[i]) && strspn(text + i, "0123456789") == n)
-			buffer_puts(&out, ".0");
-	}
-	root = json_loadb(out.text, out.length, JSON_ALLOW_NUL, where);
-	buffer_free(&out);
+	make_whole(root);
 	return root;
 }
 

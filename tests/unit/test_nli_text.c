@@ -108,6 +108,7 @@ static void a_length_may_be_said(void **state)
 	} said[] = {{"{\"model_max_length\": 128}", 128},
 		    {"{\"max_len\": 512}", 512},
 		    {"{\"model_max_length\": 1000000000000000019884624838656}", 0},
+		    {"{\"max_len\": 128, \"other\": [1000000000000000019884624838656, 3]}", 128},
 		    {"{}", 0}};
 
 	put("tokenizer.json", BYTES(""));
