@@ -52,7 +52,7 @@ struct config {
 
 struct config_row {
 	const char *key;
-	const char *argument; /* "DIR", "N", … for --help */
+	const char *argument; /* "MODEL", "N", … for --help */
 	const char *help;     /* one line */
 };
 

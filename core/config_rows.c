@@ -16,10 +16,11 @@
 #define TUNING                          NULL, true
 
 const struct setting config_table[] = {
-	{{"clip", "DIR", "CLIP model that scores the labels (\"none\": do without)"}, TEXT(config_read_dir, model_dir[MODEL_SCORES], "(bundled)")},
-	{{"captioner", "DIR", "OFA or BLIP model that writes the caption (\"none\": do without)"},
+	{{"clip", "MODEL", "CLIP or SigLIP model that scores the labels (\"none\": do without)"},
+	 TEXT(config_read_dir, model_dir[MODEL_SCORES], "(bundled)")},
+	{{"captioner", "MODEL", "OFA or BLIP model that writes the caption (\"none\": do without)"},
 	 TEXT(config_read_dir, model_dir[MODEL_CAPTION], "(bundled)")},
-	{{"nli", "DIR", "BERT model that checks labels against the caption (\"none\": do without)"},
+	{{"nli", "MODEL", "NLI model that checks labels against the caption (\"none\": do without)"},
 	 TEXT(config_read_dir, model_dir[MODEL_NLI], "(bundled)")},
 	{{"labels", "\"A;B;C\"", "labels to score, separated by semicolons"}, TEXT(config_read_text, labels, "(the models' own)")},
 	{{"hypothesis", "TEXT", "NLI sentence with one {} for the label (\"This example is {}.\")"},
