@@ -297,12 +297,14 @@ check-full-now: tests
 	@TEST_TIMEOUT=3000 tests/run $(BUILD) "$(BUILD)/golden $(GOLDEN_FULL)" "$(BUILD)/golden --precision bf16 $(GOLDEN_FULL)" \
 		$(if $(filter %/test_models_command,$(SCREEN_TESTS)),"env VRAMBLE_KILLS=200 $(BUILD)/tests/screen/test_models_command")
 
-# Many mutations of each kind of file, under the sanitizers: make fuzz RUNS=100000
+# Many mutations of each kind of file, under the sanitizers: make fuzz RUNS=100000. Networks that are really run get so many in all.
 RUNS ?= 10000
+NETWORKS := $(filter %/fuzz_network,$(FUZZERS))
+PARSERS := $(filter-out $(NETWORKS),$(FUZZERS))
 fuzz:
 	+@$(SUB) BUILD=build-asan SANITIZE=address fuzz-now
 fuzz-now: $(FUZZERS)
-	@$(SANITIZED) SHOW_RUNS=1 TEST_TIMEOUT=7200 tests/run $(BUILD) $(FUZZERS:%="% -runs $(RUNS) -seed 7")
+	@$(SANITIZED) SHOW_RUNS=1 TEST_TIMEOUT=7200 tests/run $(BUILD) $(PARSERS:%="% -runs $(RUNS) -seed 7") $(NETWORKS:%="% -all $(RUNS) -seed 7")
 
 # ---------------------------------------------------------------- sanitizers and lint
 # libtorch leaks at exit by design, and OpenMP's barriers are invisible to TSan: see the suppression files.
