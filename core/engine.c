@@ -163,7 +163,7 @@ static void join_threads(struct engine *e)
 	opener_leave(e);
 	pthread_join(e->keeper, NULL);
 	trial_join(e);
-	survey_join(e);
+	survey_leave(e);
 	for (int i = 0; i <= e->loaders; i++)
 		pthread_join(e->loader[i], NULL);
 	for (int i = 0; i < MODEL_KINDS; i++)

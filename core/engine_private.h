@@ -244,9 +244,7 @@ struct engine {
 	int hungry_on;      /* that device */
 	bool device_failed; /* a CUDA context broke: all go to the CPU */
 
-	pthread_t surveyor; /* looks at the models at hand, see engine_survey.c */
-	bool surveys;       /* it does */
-	bool surveyor_joinable;
+	struct survey *survey; /* looks at the models at hand, see engine_survey.c; of the controlling thread */
 
 	struct trial *trial; /* runs: lanes park, loaders make previews only */
 	pthread_t trial_thread;
@@ -435,7 +433,7 @@ void lane_reopen(struct lane *l);
 void lane_swap(struct lane *l); /* there is a wish */
 
 /* ---- engine_survey.c */
-void survey_join(struct engine *e); /* the controlling thread, without the mutex */
+void survey_leave(struct engine *e); /* the controlling thread, without the mutex, at the engine's end */
 
 /* ---- engine_turns.c; the mutex is held unless said otherwise */
 int lane_check(void *lane);              /* struct model_control.check; without the mutex */

@@ -1,6 +1,7 @@
 /* engine_survey.c - the models at hand, each with what it would hold in its lane. See engine.h and engine_private.h.
  *
- * A thread of its own looks at one after the other: caches lie on slow disks, and a tokenizer takes its time. Nothing is loaded.
+ * A thread of its own looks at one after the other: caches lie on slow disks, and a tokenizer takes its time. Nothing is loaded. Nothing can stop a read
+ * either, so the thread owns all that it works with, and an engine that ends leaves it to itself.
  */
 #include "core/engine_private.h"
 
@@ -13,7 +14,10 @@
 #include "core/shelf.h"
 
 struct survey {
-	struct engine *engine;
+	pthread_mutex_t lock;  /* guards engine and done; taken before the engine's own */
+	struct engine *engine; /* NULL: it is gone */
+	bool done;
+	pthread_t thread;
 	const struct model_library *library;
 	char *bundled, *name; /* either may be NULL */
 	char *used[MODEL_KINDS];
@@ -79,9 +83,8 @@ static bool is_same(const char *name, const char *path)
 }
 
 /* Sees what the model is; false: it is none, problem says why. */
-static bool inspect(const struct survey *s, struct candidate *c)
+static bool inspect(struct survey *s, struct candidate *c)
 {
-	struct engine *e = s->engine;
 	struct error err;
 	struct model *m = s->library->configure(c->path, &err);
 
@@ -93,14 +96,18 @@ static bool inspect(const struct survey *s, struct candidate *c)
 	c->info = *s->library->info(m);
 	c->known = true;
 	c->in_use = is_same(s->used[c->info.kind], c->path);
-	pthread_mutex_lock(&e->lock);
-	forecast_candidate(e, m, c);
-	pthread_mutex_unlock(&e->lock);
+	pthread_mutex_lock(&s->lock);
+	if (s->engine) {
+		pthread_mutex_lock(&s->engine->lock);
+		forecast_candidate(s->engine, m, c);
+		pthread_mutex_unlock(&s->engine->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
 	s->library->close(m);
 	return true;
 }
 
-static struct candidate *candidate_of(const struct survey *s, const struct located *at)
+static struct candidate *candidate_of(struct survey *s, const struct located *at)
 {
 	struct candidate *c = xcalloc(1, sizeof *c);
 
@@ -124,70 +131,92 @@ static void survey_free(struct survey *s)
 		free(s->used[i]);
 	free(s->bundled);
 	free(s->name);
+	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
-static bool is_over(struct engine *e)
+/* Takes c over; NULL: there are no more. False: nobody wants to know any more. */
+static bool tell(struct survey *s, struct candidate *c)
 {
-	bool over;
+	struct event event = {.kind = EV_CANDIDATE, .candidate = c};
+	bool wanted;
 
-	pthread_mutex_lock(&e->lock);
-	over = e->stop;
-	pthread_mutex_unlock(&e->lock);
-	return over;
+	pthread_mutex_lock(&s->lock);
+	wanted = s->engine;
+	s->done = !c;
+	if (wanted)
+		engine_emit(s->engine, &event);
+	pthread_mutex_unlock(&s->lock);
+	if (!wanted)
+		event_clear(&event);
+	return wanted;
 }
 
 static void *surveyor_main(void *arg)
 {
 	struct survey *s = arg;
-	struct engine *e = s->engine;
-	struct event event = {.kind = EV_CANDIDATE};
 	struct shelf shelf = gather(s);
+	bool wanted = true;
 
-	for (int i = 0; i < shelf.n && !is_over(e); i++) {
-		event.candidate = candidate_of(s, &shelf.list[i]);
-		engine_emit(e, &event);
-	}
+	for (int i = 0; i < shelf.n && wanted; i++)
+		wanted = tell(s, candidate_of(s, &shelf.list[i]));
 	shelf_free(&shelf);
-	survey_free(s);
-	event.candidate = NULL;
-	pthread_mutex_lock(&e->lock);
-	e->surveys = false;
-	engine_emit(e, &event);
-	pthread_mutex_unlock(&e->lock);
+	if (!tell(s, NULL))
+		survey_free(s);
 	return NULL;
+}
+
+/* False: it goes on. */
+static bool is_done(struct survey *s)
+{
+	bool done;
+
+	pthread_mutex_lock(&s->lock);
+	done = s->done;
+	pthread_mutex_unlock(&s->lock);
+	return done;
+}
+
+void survey_leave(struct engine *e)
+{
+	struct survey *s = e->survey;
+	bool done;
+
+	e->survey = NULL;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	done = s->done;
+	s->engine = NULL;
+	if (!done)
+		pthread_detach(s->thread);
+	pthread_mutex_unlock(&s->lock);
+	if (!done)
+		return;
+	pthread_join(s->thread, NULL);
+	survey_free(s);
 }
 
 int engine_survey(struct engine *e, const char *bundled, const char *name, struct error *err)
 {
-	struct survey *s = xcalloc(1, sizeof *s);
-	int rc = 0;
+	const struct model_library *library = engine_library(e);
+	struct survey *s;
 
-	pthread_mutex_lock(&e->lock);
-	if (!e->library)
-		rc = fail(err, E_USAGE, "libtorch is not loaded yet: try again when it is");
-	else if (e->surveys)
-		rc = fail(err, E_USAGE, "the models are being looked at already");
-	*s = (struct survey){.engine = e, .library = e->library};
-	for (int i = 0; i < MODEL_KINDS && !rc; i++)
-		s->used[i] = e->lane[i].dir ? xstrdup(e->lane[i].dir) : NULL;
-	e->surveys = e->surveys || !rc;
-	pthread_mutex_unlock(&e->lock);
-	if (rc < 0) {
-		survey_free(s);
-		return rc;
-	}
+	if (!library)
+		return fail(err, E_USAGE, "libtorch is not loaded yet: try again when it is");
+	if (e->survey && !is_done(e->survey))
+		return fail(err, E_USAGE, "the models are being looked at already");
+	survey_leave(e);
+	s = xcalloc(1, sizeof *s);
+	*s = (struct survey){.engine = e, .library = library};
+	pthread_mutex_init(&s->lock, NULL);
 	s->bundled = bundled ? xstrdup(bundled) : NULL;
 	s->name = name ? xstrdup(name) : NULL;
-	survey_join(e);
-	engine_thread(&e->surveyor, surveyor_main, s);
-	e->surveyor_joinable = true;
+	pthread_mutex_lock(&e->lock);
+	for (int i = 0; i < MODEL_KINDS; i++)
+		s->used[i] = e->lane[i].dir ? xstrdup(e->lane[i].dir) : NULL;
+	pthread_mutex_unlock(&e->lock);
+	e->survey = s;
+	engine_thread(&s->thread, surveyor_main, s);
 	return 0;
-}
-
-void survey_join(struct engine *e)
-{
-	if (e->surveyor_joinable)
-		pthread_join(e->surveyor, NULL);
-	e->surveyor_joinable = false;
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config.h"
 #include "core/mem.h"
 
 /* ---------------------------------------------------------------- asking */

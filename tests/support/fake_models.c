@@ -86,6 +86,16 @@ void fake_await_opening(void)
 	fake_unlock();
 }
 
+void fake_hold_configure(bool hold)
+{
+	fake_lock();
+	fake.hold_configure = hold;
+	pthread_cond_broadcast(&changed);
+	while (hold ? !fake.holding_configure : fake.holding_configure)
+		pthread_cond_wait(&changed, &lock);
+	fake_unlock();
+}
+
 void fake_await_held(enum model_kind kind)
 {
 	fake_lock();
@@ -616,6 +626,14 @@ static struct model *configure(const char *dir, struct error *err)
 	struct model *m = xcalloc(1, sizeof *m);
 
 	m->configured = true;
+	fake_lock();
+	fake.holding_configure++;
+	pthread_cond_broadcast(&changed);
+	while (fake.hold_configure)
+		pthread_cond_wait(&changed, &lock);
+	fake.holding_configure--;
+	pthread_cond_broadcast(&changed);
+	fake_unlock();
 	if (inspect(dir, &m->info, err) == 0)
 		return m;
 	free(m);

@@ -23,6 +23,7 @@ struct fake {
 	bool fail_library; /* fake_open fails */
 	bool fail_open[MODEL_KINDS];
 	bool hold_open[MODEL_KINDS];     /* a model is not opened until this is lifted; see fake_hold_open */
+	bool hold_configure;             /* the same of models that are configured only; see fake_hold_configure */
 	bool fail_place[MODEL_KINDS];    /* place fails */
 	int cuda_devices;                /* that it says there are; all of device_bytes */
 	bool break_device;               /* runs on a CUDA device fail with E_DEVICE until all models left it */
@@ -52,6 +53,7 @@ struct fake {
 	int cancelled;               /* runs that check stopped */
 	int holding[MODEL_KINDS];    /* runs that are held now */
 	int holding_open;            /* models whose opening is */
+	int holding_configure;       /* and those that wait to be configured */
 	int running, most_running;   /* runs inside a step at the same time */
 	int seen[FAKE_SEEN], seen_n; /* mean blue of the pictures that CLIP or the captioner took, in order */
 	int64_t cap;                 /* of the CPU */
@@ -74,7 +76,8 @@ const struct model_library *fake_open(void *ctx, struct error *err);
 void fake_hold_library(bool hold); /* also waits until fake_open is held, or let go */
 void fake_hold(enum model_kind kind, bool hold);
 void fake_hold_open(enum model_kind kind, bool hold);
-void fake_await_opening(void); /* until an opening is held */
+void fake_await_opening(void);       /* until an opening is held */
+void fake_hold_configure(bool hold); /* also waits until one is held, or let go */
 /* Waits until a run of that kind is held. */
 void fake_await_held(enum model_kind kind);
 

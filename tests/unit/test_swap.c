@@ -523,6 +523,28 @@ static void test_survey(void **state)
 		free(dir[i]);
 }
 
+/* Nothing can stop a look at a slow disk: the engine ends without it. */
+static void test_survey_is_left(void **state)
+{
+	struct error err;
+	int before;
+
+	start();
+	fake_lock();
+	fake.hold_configure = true;
+	fake_unlock();
+	assert_int_equal(engine_survey(bench.engine, NULL, bench.dir, &err), 0);
+	fake_hold_configure(true);
+	assert_int_equal(engine_survey(bench.engine, NULL, NULL, &err), -1);
+	assert_non_null(strstr(err.text, "looked at already"));
+	bench_take(&bench);
+	before = bench.count[EV_CANDIDATE];
+	engine_destroy(bench.engine);
+	bench.engine = NULL;
+	assert_int_equal(before, 0);
+	fake_hold_configure(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -541,6 +563,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_at_random, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_survey, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_survey_is_left, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
