@@ -11,11 +11,15 @@
 #include "models/models.h"
 #include "models/preprocess.h"
 
+enum { PROMPT_MAX = 32 }; /* tokens */
+
 struct blip_model {
 	struct model base;
 	struct blip_config config;
 	struct preprocess preprocess;
 	struct wordpiece *words;
+	int32_t prompt[PROMPT_MAX];
+	int n_prompt;
 	struct blip_net *net;
 };
 
@@ -43,6 +47,23 @@ static void describe(struct blip_model *m)
 		 heads_doubtful(c) ? "; config.json's text_config says 8 heads, the published weights have 12: with 8 captions are poor" : "");
 }
 
+/* The tokens between [CLS], which bos takes the place of, and [SEP]. */
+static int read_prompt(struct blip_model *m, struct error *err)
+{
+	const struct wordpiece_text text = {.first = m->config.generation.prompt};
+	int32_t ids[PROMPT_MAX + 2];
+	int n = *text.first ? wordpiece_encode(m->words, &text, ids, NULL, PROMPT_MAX + 2, err) : 2;
+
+	if (n < 0)
+		return -1;
+	if (n > 2 && n >= m->config.generation.max_length)
+		return fail(err, E_MODEL, "%s/config.json: \"vramble_prompt\" leaves no room for a caption in \"max_length\": %d", m->base.dir,
+			    m->config.generation.max_length);
+	m->n_prompt = n - 2;
+	memcpy(m->prompt, ids + 1, (size_t)m->n_prompt * sizeof *ids);
+	return 0;
+}
+
 static int configure(struct model *base, const json_t *config, struct error *err)
 {
 	struct blip_model *m = (struct blip_model *)base;
@@ -60,6 +81,8 @@ static int configure(struct model *base, const json_t *config, struct error *err
 	if (wordpiece_role(m->words, ROLE_SEP) != m->config.sep)
 		return fail(err, E_MODEL, "%s: config.json says \"sep_token_id\": %d, the tokenizer %d; they must agree", base->dir, m->config.sep,
 			    wordpiece_role(m->words, ROLE_SEP));
+	if (read_prompt(m, err) < 0)
+		return -1;
 	describe(m);
 	return 0;
 }
@@ -156,6 +179,8 @@ static struct beam_options search_options(const struct blip_model *m, const stru
 		.eos = c->sep,
 		.unk = c->pad,
 		.vocabulary = c->vocabulary,
+		.prompt = m->prompt,
+		.n_prompt = m->n_prompt,
 	};
 }
 

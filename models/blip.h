@@ -28,6 +28,7 @@ struct blip_tower_config {
 struct blip_generation {
 	int beams, max_length, min_length, no_repeat_ngram;
 	double length_penalty, repetition;
+	char prompt[64]; /* what every caption begins with, and is cut off it; empty: nothing */
 };
 
 struct blip_config {

@@ -1,5 +1,6 @@
 /* blip_config.c - BLIP's config.json. See blip.h. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ static void read_generation(struct json_reader *r, const json_t *section, struct
 	g->no_repeat_ngram = (int)json_int(r, section, "no_repeat_ngram_size", 0, 0, MAX_WIDTH);
 	g->length_penalty = json_number(r, section, "length_penalty", 1);
 	g->repetition = json_number(r, section, "repetition_penalty", 1);
+	snprintf(g->prompt, sizeof g->prompt, "%s", json_text(r, section, "vramble_prompt", ""));
 }
 
 /* What the decoder's part may ask for beyond what is computed here. */

@@ -7,9 +7,15 @@
 #include "core/mem.h"
 #include "core/utf8.h"
 
+/* Tokens of the prompt among n: they were given and are no part of the caption. */
+static int given(const struct caption_search *c, int n)
+{
+	return n < c->search.n_prompt ? n : c->search.n_prompt;
+}
+
 static void put_text(const struct caption_search *c, const int32_t *ids, int n, bool whole, char *out, size_t size)
 {
-	char *text = c->text(c->model, ids, n, whole);
+	char *text = c->text(c->model, ids + given(c, n), n - given(c, n), whole);
 
 	utf8_escape(text, strlen(text), out, size);
 	free(text);
@@ -29,7 +35,7 @@ static void settled(void *ctx, int item, const int32_t *ids, int n)
 	struct caption so_far;
 
 	put_text(c, ids, n, false, so_far.text, sizeof so_far.text);
-	c->options->on_text(c->options->ctx, item, so_far.text, n);
+	c->options->on_text(c->options->ctx, item, so_far.text, n - given(c, n));
 }
 
 static int deliver(const struct caption_search *c, const struct beam_result *r, int row, struct caption *out, struct error *err)
@@ -39,10 +45,10 @@ static int deliver(const struct caption_search *c, const struct beam_result *r, 
 	if (r->n == 0)
 		return fail(err, E_MODEL, "%s: the scores of the next word are not finite; try another precision", c->model->info.name);
 	put_text(c, h->ids, h->length, true, out->text, sizeof out->text);
-	out->tokens = h->length;
+	out->tokens = h->length - given(c, h->length);
 	out->score = h->score;
 	if (c->options->on_text)
-		c->options->on_text(c->options->ctx, row, out->text, h->length - (h->ids[h->length - 1] == c->search.eos));
+		c->options->on_text(c->options->ctx, row, out->text, out->tokens - (h->ids[h->length - 1] == c->search.eos));
 	return 0;
 }
 

@@ -303,6 +303,7 @@ static json_t *config_blip(const struct checkpoint *c, struct error *err)
 	json_object_set_new(text, "num_beams", json_integer(3));
 	json_object_set_new(text, "max_length", json_integer(20));
 	json_object_set_new(text, "min_length", json_integer(5));
+	json_object_set_new(text, "vramble_prompt", json_string("a picture of "));
 	return json_pack("{s:s, s:o, s:o}", "model_type", "blip", "vision_config", vision, "text_config", text);
 }
 

@@ -135,6 +135,48 @@ static void test_info(void **state)
 	assert_string_equal(info.notes, "2 beams, up to 11 tokens");
 }
 
+/* The first two words with the blank behind them; 0: the caption has no such. */
+static size_t first_words(const char *caption, char *out, size_t size)
+{
+	const char *space = strchr(caption, ' '), *end = space ? strchr(space + 1, ' ') : NULL;
+	size_t n = end ? (size_t)(end - caption) + 1 : 0;
+
+	/* What decoding puts together does not come apart the same way. */
+	if (strspn(caption, "abcdefghijklmnopqrstuvwxyz0123456789 ") < n || strstr(caption, "ing"))
+		n = 0;
+	snprintf(out, size, "%.*s", (int)n, caption);
+	return n;
+}
+
+/* Behind a prompt that is the beginning of what would be said anyway comes the rest of it. */
+static void test_prompt(void **state)
+{
+	struct model *m = open_model(PRECISION_FP32);
+	const struct caption_options options = captioner_options(1);
+	struct caption plain[PICTURES], prompted[PICTURES];
+	int compared = 0;
+
+	make_captions(m, plain, PICTURES, &options);
+	lib->close(m);
+	for (int i = 0; i < PICTURES; i++) {
+		char prompt[64], changes[128];
+		size_t n = first_words(plain[i].text, prompt, sizeof prompt);
+
+		if (n == 0)
+			continue;
+		snprintf(changes, sizeof changes, "{\"vramble_prompt\":\"%s\"}", prompt);
+		put_config(changes, true);
+		m = open_model(PRECISION_FP32);
+		make_captions(m, prompted, PICTURES, &options);
+		lib->close(m);
+		assert_string_equal(prompted[i].text, plain[i].text + n);
+		assert_int_equal(prompted[i].tokens, plain[i].tokens - 2);
+		compared++;
+	}
+	put_config(NULL, false);
+	assert_true(compared > 0);
+}
+
 static int step(void *ctx, const struct beam_step *s, struct error *err)
 {
 	return blip_decoding_step(ctx, s, err);
@@ -437,6 +479,7 @@ static void test_refused(void **state)
 		{true, "{\"num_beam_groups\":2}", "\"num_beam_groups\": 2"},
 		{true, "{\"forced_eos_token_id\":0}", "\"forced_eos_token_id\": 0"},
 		{true, "{\"suppress_tokens\":[4,5]}", "\"suppress_tokens\": [4,5]"},
+		{true, "{\"vramble_prompt\":\"a b c d e f g h i j k l\"}", "\"vramble_prompt\" leaves no room"},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -449,10 +492,18 @@ static void test_refused(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_info),           cmocka_unit_test(test_caches),    cmocka_unit_test(test_batch_and_singles),
-		cmocka_unit_test(test_lengths),        cmocka_unit_test(test_streaming), cmocka_unit_test(test_text_only_grows),
-		cmocka_unit_test(test_text_of_tokens), cmocka_unit_test(test_cancel),    cmocka_unit_test(test_forecast),
-		cmocka_unit_test(test_tensor_names),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_info),
+		cmocka_unit_test(test_prompt),
+		cmocka_unit_test(test_caches),
+		cmocka_unit_test(test_batch_and_singles),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_streaming),
+		cmocka_unit_test(test_text_only_grows),
+		cmocka_unit_test(test_text_of_tokens),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_forecast),
+		cmocka_unit_test(test_tensor_names),
+		cmocka_unit_test(test_refused),
 	};
 
 	near_start(argv);
