@@ -75,13 +75,19 @@ bool app_can(const struct app *a, enum model_kind kind)
 	return a->model[kind].used && !a->model[kind].failure && !a->library_failure;
 }
 
-bool app_busy(const struct app *a)
+bool app_loading(const struct app *a)
 {
 	bool loading = !a->library[0] && !a->library_failure;
 
 	for (int i = 0; i < MODEL_KINDS; i++)
 		loading |= app_can(a, (enum model_kind)i) && !a->model[i].ready;
-	return loading || a->status.pending > 0 || a->status.refreshing > 0 || a->trials.running || a->models.looking || catalog_scanning(a->catalog);
+	return loading;
+}
+
+bool app_busy(const struct app *a)
+{
+	return app_loading(a) || a->status.pending > 0 || a->status.refreshing > 0 || a->trials.running || a->models.looking ||
+	       catalog_scanning(a->catalog);
 }
 
 /* ---- drawing ------------------------------------------------------------------------------------------------------------------------------- */

@@ -175,6 +175,7 @@ int64_t app_selected(const struct app *a); /* id, or -1 when the list is empty *
 /* The model has answered or still may; false: it is not used, or something stands in the way. */
 bool app_can(const struct app *a, enum model_kind kind);
 bool app_has_models(const struct app *a); /* any is used, in whatever state */
+bool app_loading(const struct app *a);    /* libtorch or a model that will be there */
 bool app_busy(const struct app *a);       /* something is on its way: the spinner turns */
 
 /* app_events.c */

@@ -101,6 +101,20 @@ static void draw_pending(const struct app *a, const struct rect *r, int width)
 			    view_size(p->wanted.limit, limit));
 }
 
+/* What goes on while no picture is waited for. */
+static void say_work(const struct app *a, char *out, size_t size)
+{
+	const char *what = catalog_scanning(a->catalog) ? "reading the folder" : app_loading(a) ? "models are loading" : "looking for models";
+	const char *spinner = draw_spinner(&a->canvas, a->tick);
+
+	if (a->trials.running)
+		snprintf(out, size, " trial %s ", spinner);
+	else if (!app_loading(a) && a->status.refreshing > 0)
+		snprintf(out, size, " %d answered anew %s ", a->status.refreshing, spinner);
+	else
+		snprintf(out, size, " %s %s ", what, spinner);
+}
+
 /* How far a run of the folder is, and what is on its way. Returns the columns taken at the right end. */
 static int draw_progress(const struct app *a, const struct rect *r)
 {
@@ -115,14 +129,9 @@ static int draw_progress(const struct app *a, const struct rect *r)
 		total = total > a->status.pending ? total : a->status.pending;
 		done = a->run_total > a->status.pending ? a->run_total - a->status.pending : 0;
 		snprintf(text, sizeof text, "%s %d/%d %s ", a->full ? " queue full " : "", done, total, draw_spinner(&a->canvas, a->tick));
-	} else if (a->trials.running) {
-		done = total = 0;
-		snprintf(text, sizeof text, " trial %s ", draw_spinner(&a->canvas, a->tick));
 	} else {
-		done = 0;
-		total = 0;
-		snprintf(text, sizeof text, " %s %s ", catalog_scanning(a->catalog) ? "reading the folder" : "models are loading",
-			 draw_spinner(&a->canvas, a->tick));
+		done = total = 0;
+		say_work(a, text, sizeof text);
 	}
 	x = r->width - draw_columns(text);
 	draw_text(&a->canvas, r->top, x, r->width - x, ROLE_PENDING, text);
