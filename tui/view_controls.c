@@ -71,8 +71,10 @@ static enum stage slowest(const struct stats *s)
 
 static void draw_speed(const struct app *a, const struct stats *s, int y, int x, int width)
 {
-	if (s->images_per_s <= 0)
-		draw_text(&a->canvas, y, x, width, ROLE_DIM, "idle");
+	if (a->trials.running)
+		draw_text(&a->canvas, y, x, width, ROLE_PENDING, "trial");
+	else if (s->images_per_s <= 0)
+		draw_text(&a->canvas, y, x, width, ROLE_DIM, a->status.refreshing > 0 ? "answering anew" : "idle");
 	else if (!draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "%.1f pictures/s, %.1f overall", s->images_per_s, s->images_per_s_overall) &&
 		 !draw_whole(&a->canvas, y, x, width, ROLE_TEXT, "%.1f pictures/s", s->images_per_s))
 		draw_format(&a->canvas, y, x, width, ROLE_TEXT, "%.1f/s", s->images_per_s);

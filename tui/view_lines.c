@@ -110,7 +110,7 @@ static void say_work(const struct app *a, char *out, size_t size)
 	if (a->trials.running)
 		snprintf(out, size, " trial %s ", spinner);
 	else if (!app_loading(a) && a->status.refreshing > 0)
-		snprintf(out, size, " %d answered anew %s ", a->status.refreshing, spinner);
+		snprintf(out, size, " %d to answer anew %s ", a->status.refreshing, spinner);
 	else
 		snprintf(out, size, " %s %s ", what, spinner);
 }
