@@ -79,8 +79,7 @@ static int read_siblings(json_t *siblings, struct hub_listing *out, struct error
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(siblings, i, entry)
-	{
+	json_array_foreach(siblings, i, entry) {
 		json_t *lfs = json_object_get(entry, "lfs"), *sum = json_object_get(lfs, "sha256");
 
 		if (!sum)
@@ -121,8 +120,7 @@ int hub_list_modelscope(const char *json, size_t size, struct hub_listing *out, 
 	*out = (struct hub_listing){0};
 	if (root && !json_is_array(files))
 		rc = fail(err, E_FORMAT, "what came is not a list of files");
-	json_array_foreach(files, i, entry)
-	{
+	json_array_foreach(files, i, entry) {
 		const char *type = json_string_value(json_object_get(entry, "Type"));
 
 		if (rc == 0 && !(type && strcmp(type, "tree") == 0))
@@ -234,7 +232,9 @@ int hub_choose_shards(struct hub_listing *l, const char *path, struct error *err
 
 	if (!json_is_object(map))
 		rc = fail(err, E_FORMAT, "%s: does not say which files the weights are in", path);
-	json_object_foreach(map, key, value) if (rc == 0) rc = mark_shard(l, json_string_value(value), path, err);
+	json_object_foreach(map, key, value)
+		if (rc == 0)
+			rc = mark_shard(l, json_string_value(value), path, err);
 	json_decref(root);
 	return rc;
 }

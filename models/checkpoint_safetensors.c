@@ -67,8 +67,9 @@ static int metadata_check(const char *path, json_t *metadata, struct error *err)
 
 	if (!json_is_object(metadata))
 		return fail(err, E_FORMAT, "%s: broken header: __metadata__ is not an object", path);
-	json_object_foreach(metadata, key, value) if (!json_is_string(value)) return fail(
-		err, E_FORMAT, "%s: broken header: __metadata__.%s is not a string", path, key);
+	json_object_foreach(metadata, key, value)
+		if (!json_is_string(value))
+			return fail(err, E_FORMAT, "%s: broken header: __metadata__.%s is not a string", path, key);
 	return 0;
 }
 
@@ -123,8 +124,7 @@ static int entries_read(struct checkpoint *c, int file, int64_t data, json_t *he
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(header, name, value)
-	{
+	json_object_foreach(header, name, value) {
 		if (strcmp(name, "__metadata__") == 0) {
 			if (metadata_check(c->files[file].path, value, err) < 0)
 				return -1;

@@ -27,8 +27,7 @@ static json_t *read_index(struct checkpoint *c, const char *path, struct error *
 		return NULL;
 	if (json_object_size(map) == 0)
 		fail(err, E_FORMAT, "%s: no \"weight_map\" that says which tensor is in which file", path);
-	json_object_foreach(map, name, value)
-	{
+	json_object_foreach(map, name, value) {
 		if (json_is_string(value) && json_string_value(value)[0] != '\0' && !strchr(json_string_value(value), '/'))
 			continue;
 		fail(err, E_FORMAT, "%s: weight_map says of %s no file of the same folder", path, name);
@@ -74,8 +73,7 @@ static int read_shards(struct checkpoint *c, const char *folder, const json_t *m
 	const char *name;
 	int rc = 0;
 
-	json_object_foreach((json_t *)map, name, value)
-	{
+	json_object_foreach((json_t *)map, name, value) {
 		if (rc < 0 || json_object_get(seen, json_string_value(value)))
 			continue;
 		json_object_set(seen, json_string_value(value), value);
@@ -125,8 +123,10 @@ static int check_whole(const struct checkpoint *c, const json_t *index, const js
 
 	for (int i = 0; i < c->n; i++)
 		json_object_set_new(found, c->entries[i].tensor.name, json_true());
-	json_object_foreach((json_t *)map, name, value) if (rc == 0 && !json_object_get(found, name)) rc =
-		fail(err, E_FORMAT, "%s: %s should be in %s and is not; the files are not of one download", c->path, name, json_string_value(value));
+	json_object_foreach((json_t *)map, name, value)
+		if (rc == 0 && !json_object_get(found, name))
+			rc = fail(err, E_FORMAT, "%s: %s should be in %s and is not; the files are not of one download", c->path, name,
+				  json_string_value(value));
 	json_decref(found);
 	if (rc == 0 && json_is_number(total) && json_number_value(total) != (double)all && json_number_value(total) != (double)once)
 		return fail(err, E_FORMAT, "%s: promises %.0f bytes of tensors, the files hold %jd; they are not of one download", c->path,

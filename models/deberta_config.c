@@ -56,7 +56,9 @@ static int read_scores(struct json_reader *r, const json_t *config, struct deber
 	while (at && next_word(&at, word, sizeof word))
 		if (add_score(r, word, out) < 0)
 			return -1;
-	json_array_foreach((json_t *)kinds, i, kind) if (add_score(r, json_string_value(kind) ? json_string_value(kind) : "?", out) < 0) return -1;
+	json_array_foreach((json_t *)kinds, i, kind)
+		if (add_score(r, json_string_value(kind) ? json_string_value(kind) : "?", out) < 0)
+			return -1;
 	return 0;
 }
 

@@ -130,8 +130,7 @@ static void make_whole(json_t *value)
 		if ((other = whole(json_object_iter_value(it))))
 			json_object_iter_set_new(value, it, other);
 	}
-	json_array_foreach(value, i, item)
-	{
+	json_array_foreach(value, i, item) {
 		make_whole(item);
 		if ((other = whole(item)))
 			json_array_set_new(value, i, other);

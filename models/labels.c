@@ -106,8 +106,7 @@ static bool order_from_ids(const json_t *config, int labels, struct label_order 
 
 	if (json_object_size(ids) != (size_t)labels)
 		return false;
-	json_object_foreach((json_t *)ids, name, id)
-	{
+	json_object_foreach((json_t *)ids, name, id) {
 		if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= labels)
 			return false;
 		outputs[json_integer_value(id)] = meaning_of(name);

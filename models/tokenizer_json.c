@@ -41,8 +41,7 @@ static const json_t *only_step(const json_t *step, const char *list, const char 
 
 	if (strcmp(type_of(step), "Sequence") != 0)
 		return step;
-	json_array_foreach(json_object_get(step, list), i, item)
-	{
+	json_array_foreach(json_object_get(step, list), i, item) {
 		if (strcmp(type_of(item), idle) == 0)
 			continue;
 		if (found)
@@ -58,8 +57,7 @@ static void template_shape(const json_t *pair, char *out, size_t size)
 	const json_t *item;
 	size_t i, n = 0;
 
-	json_array_foreach((json_t *)pair, i, item)
-	{
+	json_array_foreach((json_t *)pair, i, item) {
 		const char *text = json_string_value(json_find(item, "Sequence.id"));
 
 		if (n + 1 < size)
@@ -106,8 +104,9 @@ static int check_normalizer(const json_t *step, const char *file, struct error *
 
 	if (strcmp(type_of(step), "Sequence") != 0)
 		return json_is_null(step) || among(type_of(step), known) ? 0 : refuse("normalizer", type_of(step), file, err);
-	json_array_foreach((json_t *)list, i,
-			   item) if (!among(type_of(item), known) && !collapses_blanks(item)) return refuse("normalizer", type_of(item), file, err);
+	json_array_foreach((json_t *)list, i, item)
+		if (!among(type_of(item), known) && !collapses_blanks(item))
+			return refuse("normalizer", type_of(item), file, err);
 	return 0;
 }
 

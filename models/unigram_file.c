@@ -176,8 +176,9 @@ static bool is_special(const json_t *added, const char *text)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach((json_t *)added, i, item) if (json_is_true(json_object_get(item, "special")) &&
-							 strcmp(text, json_string_value(json_object_get(item, "content")) ?: "") == 0) return true;
+	json_array_foreach((json_t *)added, i, item)
+		if (json_is_true(json_object_get(item, "special")) && strcmp(text, json_string_value(json_object_get(item, "content")) ?: "") == 0)
+			return true;
 	return false;
 }
 
@@ -189,8 +190,7 @@ static int put_pieces(struct buffer *out, const json_t *tokenizer, const char *f
 
 	if (!json_is_array(list) || json_array_size(list) == 0 || !json_is_integer(unknown))
 		return fail(err, E_FORMAT, "%s: \"model.vocab\" must be a list of pieces, and \"model.unk_id\" one of them", file);
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		const json_t *text = json_array_get(item, 0), *score = json_array_get(item, 1);
 		int type = NORMAL;
 
@@ -241,7 +241,9 @@ static const json_t *find_table(const json_t *normalizer)
 	const json_t *list = json_object_get(normalizer, "normalizers"), *item, *table = json_object_get(normalizer, "precompiled_charsmap");
 	size_t i;
 
-	json_array_foreach((json_t *)list, i, item) if (!table) table = json_object_get(item, "precompiled_charsmap");
+	json_array_foreach((json_t *)list, i, item)
+		if (!table)
+			table = json_object_get(item, "precompiled_charsmap");
 	return table;
 }
 

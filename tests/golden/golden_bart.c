@@ -49,7 +49,9 @@ static int run_cases(struct golden *g, struct golden_weights *w, const json_t *c
 	net = bart_net_create(&config, &w->source);
 	if (nn_finish(&w->source, "BART", err) == 0) {
 		rc = 0;
-		json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(g, &config, net, w->work, node, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0)
+				rc = run_case(g, &config, net, w->work, node, err);
 	}
 	bart_net_destroy(net);
 	return rc;

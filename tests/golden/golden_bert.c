@@ -46,7 +46,9 @@ static int run_cases(struct golden *g, struct golden_weights *w, const json_t *c
 	net = bert_net_create(&config, &w->source);
 	if (nn_finish(&w->source, "BERT", err) == 0) {
 		rc = 0;
-		json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(g, &config, net, w->work, node, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0)
+				rc = run_case(g, &config, net, w->work, node, err);
 	}
 	bert_net_destroy(net);
 	return rc;

@@ -173,7 +173,9 @@ static int run_case(const struct setting *t, const json_t *node, struct error *e
 		golden_compare_tensor(&c, GOLDEN_FEATURES, json_object_get(expected, "image_embeds"), "image_embeds", t->p, encoded);
 		if (encoded && in.ids.values)
 			judge_logits(t, &c, &in, expected, encoded);
-		json_array_foreach(captions, i, one) if (encoded) judge_captions(t, &c, one, encoded);
+		json_array_foreach(captions, i, one)
+			if (encoded)
+				judge_captions(t, &c, one, encoded);
 	}
 	golden_ids_free(&in.ids);
 	golden_ids_free(&in.mask);
@@ -197,7 +199,9 @@ static int run(struct golden *g, struct error *err)
 		t.net = blip_net_create(&t.config, &w.source);
 		t.p = w.work;
 		rc = nn_finish(&w.source, "BLIP", err);
-		json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(&t, node, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0)
+				rc = run_case(&t, node, err);
 		blip_net_destroy(t.net);
 	}
 	golden_weights_close(&w);

@@ -105,7 +105,8 @@ static void flatten(const json_t *node, struct expected *e)
 	size_t i;
 
 	if (json_is_array(node)) {
-		json_array_foreach(node, i, part) flatten(part, e);
+		json_array_foreach(node, i, part)
+			flatten(part, e);
 		return;
 	}
 	if (!json_is_number(node)) {
@@ -323,8 +324,7 @@ static int ids_row(const json_t *row, const char *what, int64_t below, int64_t c
 
 	if (!json_is_array(row) || (int64_t)json_array_size(row) != columns)
 		return fail(err, E_FORMAT, "\"%s\": the rows are not lists of one length", what);
-	json_array_foreach(row, i, id)
-	{
+	json_array_foreach(row, i, id) {
 		if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= below)
 			return fail(err, E_FORMAT, "\"%s\": a value is not a whole number from 0 to %lld", what, (long long)below - 1);
 		out[i] = json_integer_value(id);

@@ -94,8 +94,9 @@ static int run_cases(struct golden *g, struct golden_weights *w, const json_t *c
 	net = clip_net_create(&config, &w->source);
 	if (nn_finish(&w->source, "CLIP", err) == 0) {
 		rc = 0;
-		json_array_foreach(cases, i, node) if (rc == 0 && json_object_get(node, expecting)) rc =
-			run_case(g, &config, net, w->work, node, expecting, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0 && json_object_get(node, expecting))
+				rc = run_case(g, &config, net, w->work, node, expecting, err);
 	}
 	clip_net_destroy(net);
 	return rc;

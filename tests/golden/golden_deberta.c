@@ -73,7 +73,9 @@ static int run_cases(struct golden *g, struct golden_weights *w, const json_t *c
 	if (nn_finish(&w->source, "DeBERTa", err) == 0) {
 		rc = 0;
 		run_buckets(g, &config);
-		json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(g, &config, net, w->work, node, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0)
+				rc = run_case(g, &config, net, w->work, node, err);
 	}
 	deberta_net_destroy(net);
 	return rc;

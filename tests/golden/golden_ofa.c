@@ -252,8 +252,7 @@ static void run_buffers(const struct setting *t)
 	struct golden_case c = golden_begin(t->g, "index buffers");
 	size_t i, n;
 
-	json_array_foreach(list, i, node)
-	{
+	json_array_foreach(list, i, node) {
 		const char *sum = json_string_value(json_object_get(node, "fnv1a64"));
 		int64_t *values = buffer_make(t, golden_name(node), &n);
 
@@ -295,8 +294,7 @@ static void judge_text(struct golden_case *c, const struct bpe *bpe, const json_
 	if (!wanted || strcmp(text, wanted) != 0)
 		golden_miss(c, "caption \"%s\", expected \"%s\"", text, wanted ? wanted : "?");
 	free(text);
-	json_array_foreach(json_object_get(expected, "hypotheses"), i, node)
-	{
+	json_array_foreach(json_object_get(expected, "hypotheses"), i, node) {
 		if ((int)i >= r->n)
 			return;
 		wanted = json_string_value(json_object_get(node, "text"));
@@ -334,8 +332,7 @@ static int run_pipeline(const struct setting *t, const struct bpe *bpe, struct e
 	const json_t *node;
 	size_t i;
 
-	json_array_foreach(json_object_get(t->g->root, "pipeline_cases"), i, node)
-	{
+	json_array_foreach(json_object_get(t->g->root, "pipeline_cases"), i, node) {
 		const char *name = json_string_value(json_object_get(node, "image"));
 		struct golden_case c = golden_begin(t->g, name ? name : "?");
 		tt_tensor *pixels;
@@ -381,7 +378,9 @@ static int run_all(struct setting *t, struct golden_weights *w, const json_t *ca
 
 	if (rc == 0)
 		run_buffers(t);
-	json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(t, node, err);
+	json_array_foreach(cases, i, node)
+		if (rc == 0)
+			rc = run_case(t, node, err);
 	return rc == 0 ? try_pipeline(t, err) : rc;
 }
 

@@ -56,8 +56,7 @@ void golden_compare_hypotheses(struct golden_case *c, const json_t *expected, co
 
 	if ((size_t)got->n < n || (exact && (size_t)got->n != n))
 		golden_miss(c, "%s: %d hypotheses, expected %zu", what, got->n, n);
-	json_array_foreach(expected, i, node)
-	{
+	json_array_foreach(expected, i, node) {
 		if ((int)i < got->n)
 			golden_compare_hypothesis(c, node, what, &got->hypotheses[i]);
 	}
@@ -135,7 +134,9 @@ static int run(struct golden *g, struct error *err)
 	int rc = cases ? 0 : -1;
 	size_t i;
 
-	json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(g, node, i, err);
+	json_array_foreach(cases, i, node)
+		if (rc == 0)
+			rc = run_case(g, node, i, err);
 	return rc;
 }
 

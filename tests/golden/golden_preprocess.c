@@ -81,8 +81,7 @@ static struct distance distance_of(const json_t *node, const struct pixels *got,
 
 	if (json_array_size(values) == 0 || (json_array_size(values) - 1) * stride >= 3 * plane)
 		return (struct distance){NAN, NAN};
-	json_array_foreach(values, i, value)
-	{
+	json_array_foreach(values, i, value) {
 		size_t at = i * stride;
 		double off = fabs(got->data[at] - json_number_value(value)) * deviation[at / plane] * 255;
 
@@ -226,7 +225,9 @@ static int images_run(struct golden *g, struct error *err)
 	int rc = images ? 0 : -1;
 	size_t i;
 
-	json_array_foreach(images, i, node) if (rc == 0) rc = run_image(g, node, err);
+	json_array_foreach(images, i, node)
+		if (rc == 0)
+			rc = run_image(g, node, err);
 	return rc;
 }
 
@@ -282,7 +283,9 @@ static int ofa_run(struct golden *g, struct error *err)
 	int rc = cases ? 0 : -1;
 	size_t i;
 
-	json_array_foreach(cases, i, node) if (rc == 0) rc = ofa_case(g, node, err);
+	json_array_foreach(cases, i, node)
+		if (rc == 0)
+			rc = ofa_case(g, node, err);
 	return rc;
 }
 

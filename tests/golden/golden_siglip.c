@@ -59,7 +59,9 @@ static int run_cases(struct golden *g, struct golden_weights *w, const json_t *c
 	net = siglip_net_create(&config, &w->source);
 	if (nn_finish(&w->source, "SigLIP", err) == 0) {
 		rc = 0;
-		json_array_foreach(cases, i, node) if (rc == 0) rc = run_case(g, &config, net, w->work, node, err);
+		json_array_foreach(cases, i, node)
+			if (rc == 0)
+				rc = run_case(g, &config, net, w->work, node, err);
 	}
 	siglip_net_destroy(net);
 	return rc;

@@ -263,8 +263,7 @@ static int make_tensors(const struct golden *g, bool own_dtypes, struct checkpoi
 
 	if (read_seed(g->root, &seed, err) < 0)
 		return -1;
-	json_array_foreach(list, i, node)
-	{
+	json_array_foreach(list, i, node) {
 		struct checkpoint_tensor *t = &out[*n];
 		struct spec spec;
 
@@ -289,8 +288,7 @@ static int add_aliases(const json_t *root, struct checkpoint_tensor *out, int ma
 	const json_t *aliases = json_object_get(root, "aliases"), *value;
 	const char *name;
 
-	json_object_foreach((json_t *)aliases, name, value)
-	{
+	json_object_foreach((json_t *)aliases, name, value) {
 		const char *of = json_string_value(value);
 		int i = 0;
 
@@ -401,8 +399,9 @@ static int run_answer(struct golden *g, const json_t *node, struct error *err)
 	if (strtoull(hash, NULL, 16) != synth_hash(name))
 		golden_miss(&c, "hash is 0x%016" PRIx64 ", expected %s", synth_hash(name), hash);
 	synth_fill(got, (int64_t)json_array_size(expected), name, seed, 1, 0);
-	json_array_foreach(expected, i, value) if (got[i] != (float)json_number_value(value))
-		golden_miss(&c, "value %zu is %.9g, expected exactly %.9g", i, got[i], json_number_value(value));
+	json_array_foreach(expected, i, value)
+		if (got[i] != (float)json_number_value(value))
+			golden_miss(&c, "value %zu is %.9g, expected exactly %.9g", i, got[i], json_number_value(value));
 	golden_compare(&c, GOLDEN_VALUES, expected, "values", got, json_array_size(expected));
 	golden_end(&c);
 	return 0;
@@ -413,7 +412,9 @@ static int run(struct golden *g, struct error *err)
 	const json_t *node;
 	size_t i;
 
-	json_array_foreach(g->root, i, node) if (run_answer(g, node, err) < 0) return -1;
+	json_array_foreach(g->root, i, node)
+		if (run_answer(g, node, err) < 0)
+			return -1;
 	return 0;
 }
 

@@ -132,7 +132,9 @@ static int clip_run(struct golden *g, struct error *err)
 	r.bpe = bpe_load_clip(folder, err);
 	if (!r.bpe)
 		rc = -1;
-	json_array_foreach(cases, i, node) if (rc == 0) rc = clip_case(g, &r, i, node, err);
+	json_array_foreach(cases, i, node)
+		if (rc == 0)
+			rc = clip_case(g, &r, i, node, err);
 	bpe_free(r.bpe);
 	free(folder);
 	return rc;
@@ -197,7 +199,8 @@ static int ofa_decode(struct golden *g, const struct bpe *bpe, size_t index, con
 
 	if (!json_is_array(list))
 		return fail(err, E_FORMAT, "a case of \"decode\" has no \"ids\"");
-	json_array_foreach(list, i, id) ids_add(&ids, (int32_t)json_integer_value(id));
+	json_array_foreach(list, i, id)
+		ids_add(&ids, (int32_t)json_integer_value(id));
 	snprintf(name, sizeof name, "decode %zu", index);
 	c = golden_begin(g, name);
 	for (i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -230,9 +233,15 @@ static int ofa_run(struct golden *g, struct error *err)
 	bpe = bpe_load_bytes(folder, err);
 	if (!bpe)
 		rc = -1;
-	json_array_foreach(encode, i, node) if (rc == 0) rc = ofa_encode(g, bpe, "encode", i, node, err);
-	json_array_foreach(added, i, node) if (rc == 0) rc = ofa_encode(g, bpe, "added tokens", i, node, err);
-	json_array_foreach(decode, i, node) if (rc == 0) rc = ofa_decode(g, bpe, i, node, err);
+	json_array_foreach(encode, i, node)
+		if (rc == 0)
+			rc = ofa_encode(g, bpe, "encode", i, node, err);
+	json_array_foreach(added, i, node)
+		if (rc == 0)
+			rc = ofa_encode(g, bpe, "added tokens", i, node, err);
+	json_array_foreach(decode, i, node)
+		if (rc == 0)
+			rc = ofa_decode(g, bpe, i, node, err);
 	bpe_free(bpe);
 	free(folder);
 	return rc;
@@ -314,7 +323,8 @@ static void bert_decode(struct golden *g, const struct wordpiece *w, size_t inde
 
 	snprintf(name, sizeof name, "decode %zu", index);
 	c = golden_begin(g, name);
-	json_array_foreach(list, i, id) ids_add(&ids, (int32_t)json_integer_value(id));
+	json_array_foreach(list, i, id)
+		ids_add(&ids, (int32_t)json_integer_value(id));
 	text = wordpiece_decode(w, ids.id, ids.n, WORDPIECE_SKIP_SPECIAL | WORDPIECE_CLEAN_UP);
 	compare_text(&c, node, "skip_special_clean", text);
 	free(text);
@@ -337,8 +347,11 @@ static int bert_blip(struct golden *g, struct wordpiece *w, struct error *err)
 		return 0;
 	if (wordpiece_add(w, bos, err) < 0 || wordpiece_add(w, enc, err) < 0)
 		return -1;
-	json_array_foreach(json_object_get(blip, "prompts"), i, node) if (rc == 0) rc = bert_whole(g, w, "prompt", i, node, "ids", err);
-	json_array_foreach(decode, i, node) bert_decode(g, w, i, node);
+	json_array_foreach(json_object_get(blip, "prompts"), i, node)
+		if (rc == 0)
+			rc = bert_whole(g, w, "prompt", i, node, "ids", err);
+	json_array_foreach(decode, i, node)
+		bert_decode(g, w, i, node);
 	return rc;
 }
 
@@ -358,9 +371,15 @@ static int bert_run(struct golden *g, struct error *err)
 	w = wordpiece_load(folder, err);
 	if (!w)
 		rc = -1;
-	json_array_foreach(cases, i, node) if (rc == 0) rc = bert_single(g, w, i, node, err);
-	json_array_foreach(json_object_get(g->root, "pairs"), i, node) if (rc == 0) rc = bert_whole(g, w, "pair", i, node, "input_ids", err);
-	json_array_foreach(json_object_get(g->root, "truncation"), i, node) if (rc == 0) rc = bert_whole(g, w, "cut", i, node, "input_ids", err);
+	json_array_foreach(cases, i, node)
+		if (rc == 0)
+			rc = bert_single(g, w, i, node, err);
+	json_array_foreach(json_object_get(g->root, "pairs"), i, node)
+		if (rc == 0)
+			rc = bert_whole(g, w, "pair", i, node, "input_ids", err);
+	json_array_foreach(json_object_get(g->root, "truncation"), i, node)
+		if (rc == 0)
+			rc = bert_whole(g, w, "cut", i, node, "input_ids", err);
 	if (rc == 0)
 		rc = bert_blip(g, w, err);
 	wordpiece_free(w);

@@ -28,14 +28,12 @@ static void walk(struct walk *w, json_t *parent)
 	json_t *value;
 	size_t i;
 
-	json_object_foreach(parent, key, value)
-	{
+	json_object_foreach(parent, key, value) {
 		if (w->left-- == 1)
 			w->found = (struct place){parent, key, 0, value};
 		walk(w, value);
 	}
-	json_array_foreach(parent, i, value)
-	{
+	json_array_foreach(parent, i, value) {
 		if (w->left-- == 1)
 			w->found = (struct place){parent, NULL, i, value};
 		walk(w, value);

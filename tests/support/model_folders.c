@@ -161,13 +161,15 @@ static void put_weights(const struct folder *f, const json_t *root)
 	const char *key;
 	size_t i;
 
-	json_array_foreach(list, i, node) tensors[made++] = tensor_of(node);
+	json_array_foreach(list, i, node)
+		tensors[made++] = tensor_of(node);
 	n = made;
-	json_object_foreach((json_t *)aliases, key, node) for (int k = 0; k < made; k++) if (strcmp(tensors[k].name, json_string_value(node)) == 0)
-	{
-		tensors[n] = tensors[k];
-		tensors[n++].name = key;
-	}
+	json_object_foreach((json_t *)aliases, key, node)
+		for (int k = 0; k < made; k++)
+			if (strcmp(tensors[k].name, json_string_value(node)) == 0) {
+				tensors[n] = tensors[k];
+				tensors[n++].name = key;
+			}
 	if (checkpoint_write(fuzz_file(name, "", 0), tensors, n, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		exit(1);

@@ -80,8 +80,7 @@ static void test_clip(void **state)
 	json_t *golden = data_golden("clip/tokenizer.json"), *c;
 	size_t i, openai = 0, hf = 0;
 
-	json_array_foreach(json_object_get(golden, "cases"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "cases"), i, c) {
 		json_t *ids = json_object_get(c, "ids"), *other = json_object_get(c, "ids_hf_tokenizer_json");
 
 		check_clip(b, c, 0, other ? other : ids);
@@ -102,8 +101,7 @@ static void test_clean(void **state)
 	json_t *golden = data_golden("clip/tokenizer.json"), *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "cases"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "cases"), i, c) {
 		const json_t *text = json_object_get(c, "text"), *cleaned = json_object_get(c, "cleaned");
 		struct buffer out = {0};
 
@@ -210,9 +208,11 @@ static void test_ofa_encode(void **state)
 	size_t i;
 
 	assert_int_equal(bpe_size(b), 59457);
-	json_array_foreach(json_object_get(golden, "encode"), i, c) check_pieces(b, c);
+	json_array_foreach(json_object_get(golden, "encode"), i, c)
+		check_pieces(b, c);
 	assert_int_equal(i, 54);
-	json_array_foreach(json_object_get(json_object_get(golden, "encode_added_tokens_version_dependent"), "cases"), i, c) check_pieces(b, c);
+	json_array_foreach(json_object_get(json_object_get(golden, "encode_added_tokens_version_dependent"), "cases"), i, c)
+		check_pieces(b, c);
 	json_decref(golden);
 	bpe_free(b);
 }
@@ -251,8 +251,7 @@ static void test_ofa_decode(void **state)
 	json_t *golden = data_golden("ofa/tokenizer.json"), *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "decode"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "decode"), i, c) {
 		const json_t *list = json_object_get(c, "ids");
 		size_t n = json_array_size(list);
 		int32_t *ids = xcalloc(n, sizeof *ids);
@@ -596,8 +595,7 @@ static void test_table_whole(void **state)
 		assert_string_equal(bpe_token(table, id), bpe_token(two, id));
 	for (int role = 0; role < VOCAB_ROLES; role++)
 		assert_int_equal(bpe_role(table, role), bpe_role(two, role));
-	json_array_foreach(json_object_get(golden, "cases"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "cases"), i, c) {
 		const json_t *text = json_object_get(c, "text");
 
 		assert_same_ids(two, table, json_string_value(text), json_string_length(text));

@@ -100,8 +100,7 @@ static void test_clip(void **state)
 	int exact = 0, both = 0;
 
 	openai.openai_crop = true;
-	json_array_foreach(json_object_get(golden, "images"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "images"), i, c) {
 		const char *file = json_string_value(json_object_get(c, "file")), *mode = json_string_value(json_object_get(c, "pil_mode"));
 		bool jpeg = strstr(file, ".jpg");
 		struct image image;
@@ -133,8 +132,7 @@ static void test_blip(void **state)
 	struct preprocess p = preprocess_default(PREPROCESS_BLIP);
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "images"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "images"), i, c) {
 		const char *file = json_string_value(json_object_get(c, "file"));
 		struct image image;
 
@@ -158,8 +156,7 @@ static void test_ofa(void **state)
 	json_t *golden = data_golden("ofa/preprocess.json"), *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "cases"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "cases"), i, c) {
 		struct image image = load("ofa", json_string_value(json_object_get(c, "image"))), out;
 		struct preprocess p = preprocess_default(PREPROCESS_OFA);
 		struct error err;

@@ -41,8 +41,7 @@ static void test_single(void **state)
 	json_t *golden = data_golden("bert/tokenizer.json"), *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "cases"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "cases"), i, c) {
 		const json_t *text = json_object_get(c, "text"), *tokens = json_object_get(c, "tokens"), *ids = json_object_get(c, "ids");
 		struct ids out = {0};
 		struct error err;
@@ -81,9 +80,11 @@ static void test_pairs(void **state)
 	json_t *golden = data_golden("bert/tokenizer.json"), *c;
 	size_t i;
 
-	json_array_foreach(json_object_get(golden, "pairs"), i, c) check_pair(w, c, 512);
+	json_array_foreach(json_object_get(golden, "pairs"), i, c)
+		check_pair(w, c, 512);
 	assert_int_equal(i, 4);
-	json_array_foreach(json_object_get(golden, "truncation"), i, c) check_pair(w, c, (int)json_integer_value(json_object_get(c, "max_length")));
+	json_array_foreach(json_object_get(golden, "truncation"), i, c)
+		check_pair(w, c, (int)json_integer_value(json_object_get(c, "max_length")));
 	assert_int_equal(i, 4);
 	json_decref(golden);
 	wordpiece_free(w);
@@ -101,15 +102,13 @@ static void test_blip(void **state)
 	assert_int_equal(wordpiece_add(w, "[ENC]", &err), 30523);
 	assert_int_equal(wordpiece_add(w, "[DEC]", &err), 30522);
 	assert_int_equal(wordpiece_size(w), 30524);
-	json_array_foreach(json_object_get(blip, "prompts"), i, c)
-	{
+	json_array_foreach(json_object_get(blip, "prompts"), i, c) {
 		struct wordpiece_text text = {.first = json_string_value(json_object_get(c, "text")), .specials = true};
 
 		assert_ids(text.first, json_object_get(c, "ids"), ids, wordpiece_encode(w, &text, ids, NULL, 64, &err));
 	}
 	assert_int_equal(i, 4);
-	json_array_foreach(json_object_get(golden, "blip_decode"), i, c)
-	{
+	json_array_foreach(json_object_get(golden, "blip_decode"), i, c) {
 		const json_t *list = json_object_get(c, "ids");
 		char *text;
 
