@@ -40,7 +40,7 @@ static void draw_model(const struct app *a, enum model_kind kind, int y, int x, 
 		draw_text(&a->canvas, y, x, width, ROLE_DIM, a->library[0] ? "waits" : "waits for libtorch");
 	} else {
 		used = draw_whole(&a->canvas, y, x, width, ROLE_DIM, "%s  %s", m->info.name, precision_name(m->precision));
-		if (lane->done)
+		if (lane->p50_ms > 0)
 			draw_whole(&a->canvas, y, x + used, width - used, ROLE_DIM, "  %.0f ms", lane->p50_ms);
 	}
 }
