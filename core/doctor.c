@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/memory.h"
 
 enum { GFLOPS_SLOW = 15 }; /* one core's reference BLAS does about 5, OpenBLAS a hundred and more */
 
@@ -173,7 +174,9 @@ static void judge_models(const struct doctor_facts *f, struct doctor *d)
 
 static char *gib(int64_t bytes)
 {
-	return bytes < 1 << 30 ? xasprintf("%.0f MiB", (double)bytes / 1048576.0) : xasprintf("%.1f GiB", (double)bytes / 1073741824.0);
+	char text[24];
+
+	return xstrdup(memory_text(bytes, text));
 }
 
 static void judge_memory(const struct doctor_facts *f, struct doctor *d)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/config.h"
+#include "core/memory.h"
 
 /* ---------------------------------------------------------------- waiting for others */
 
@@ -356,19 +357,21 @@ static void take_step(struct descent *d)
 static void explain(const struct descent *d, struct error *err)
 {
 	const struct lane *l = d->lane;
-	double cap = (double)d->before.cap / 1e6, used = (double)d->before.used / 1e6;
-	char why[512];
+	char why[512], cap[24], used[24], spare[24], needs[24];
 
 	snprintf(why, sizeof why, "%.500s", err->text);
+	memory_text(d->before.cap, cap);
+	memory_text(d->before.used, used);
+	memory_text(d->before.device_free, spare);
 	if (!l->model)
-		fail(err, E_MEMORY, "%s: no memory for the weights: %.1f MB in use%s%s: %s", l->dir, used, cap > 0 ? ", raise the cap" : "",
-		     cap > 0 ? "" : ", close what else uses the device, or take a smaller model", why);
-	else if (cap > 0)
-		fail(err, E_MEMORY, "%s: needs about %.1f MB, the cap is %.1f MB: raise it or take a smaller model: %s", lane_name[l->kind],
-		     (double)need(l, d->device, l->precision, true) / 1e6, cap, why);
+		fail(err, E_MEMORY, "%s: no memory for the weights: %s in use%s%s: %s", l->dir, used, d->before.cap > 0 ? ", raise the cap" : "",
+		     d->before.cap > 0 ? "" : ", close what else uses the device, or take a smaller model", why);
+	else if (d->before.cap > 0)
+		fail(err, E_MEMORY, "%s: needs about %s, the cap is %s: raise it or take a smaller model: %s", lane_name[l->kind],
+		     memory_text(need(l, d->device, l->precision, true), needs), cap, why);
 	else
-		fail(err, E_MEMORY, "%s: needs about %.1f MB, the device has %.1f MB free: close what else uses it, or take a smaller model: %s",
-		     lane_name[l->kind], (double)need(l, d->device, l->precision, true) / 1e6, (double)d->before.device_free / 1e6, why);
+		fail(err, E_MEMORY, "%s: needs about %s, the device has %s free: close what else uses it, or take a smaller model: %s",
+		     lane_name[l->kind], memory_text(need(l, d->device, l->precision, true), needs), spare, why);
 }
 
 /* Two runs at a time may be too much where each alone fits: that costs least, so it comes before all else. */

@@ -5,6 +5,7 @@
 
 #include "core/limit.h"
 #include "core/mem.h"
+#include "core/memory.h"
 
 enum { DISTINCT = 64 }; /* pictures that are decoded at most; a larger batch repeats them */
 
@@ -264,13 +265,14 @@ static int64_t peak_on(const struct trial *t, int device)
 
 static int fail_memory(const struct trial *t, int64_t peak, int64_t cap, int64_t limit, struct error *err)
 {
-	double mb = (double)peak / 1e6;
+	char holds[24], most[24];
 
+	memory_text(peak, holds);
 	if (cap && peak > cap)
-		return fail(err, E_MEMORY, "batch %d ran, one model after the other; together they hold %.1f MB, and the cap is %.1f MB",
-			    t->settings.batch, mb, (double)cap / 1e6);
-	return fail(err, E_MEMORY, "batch %d ran, but eats into the reserve: it holds %.1f MB where the reserve of %d %% leaves %.1f MB",
-		    t->settings.batch, mb, t->settings.reserve, (double)limit / 1e6);
+		return fail(err, E_MEMORY, "batch %d ran, one model after the other; together they hold %s, and the cap is %s", t->settings.batch,
+			    holds, memory_text(cap, most));
+	return fail(err, E_MEMORY, "batch %d ran, but eats into the reserve: it holds %s where the reserve of %d %% leaves %s", t->settings.batch,
+		    holds, t->settings.reserve, memory_text(limit, most));
 }
 
 int trial_check(const struct trial *t, struct error *err)

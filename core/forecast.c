@@ -7,6 +7,7 @@
 
 #include "core/config.h"
 #include "core/ladder.h"
+#include "core/memory.h"
 
 static const double RATIO_LEAST = 0.25, RATIO_MOST = 4;
 
@@ -147,23 +148,24 @@ static void put_setting(const struct forecast_setting *s, char *out, size_t size
 
 static void explain(const struct forecast_wish *w, const struct forecast_setting *first, int64_t first_used, struct forecast_advice *a)
 {
-	double total = (double)w->device_total / 1e9, limit = (double)w->limit / 1e9, used = (double)a->used / 1e9;
-	char usually[80], now[80];
+	char usually[80], now[80], total[24], limit[24], used[24], first_text[24];
+
+	memory_text(w->device_total, total);
+	memory_text(w->limit, limit);
+	memory_text(a->used, used);
 
 	put_setting(first, usually, sizeof usually);
 	put_setting(&a->setting, now, sizeof now);
 	if (!a->fits)
 		snprintf(a->why, sizeof a->why,
-			 "even %s would hold %.2f GB, more than the %.2f GB that cap and reserve leave: raise the cap, lower the reserve or use "
+			 "even %s would hold %s, more than the %s that cap and reserve leave: raise the cap, lower the reserve or use "
 			 "fewer models",
 			 now, used, limit);
 	else if (memcmp(first, &a->setting, sizeof *first) == 0)
-		snprintf(a->why, sizeof a->why, "%s are usual for %.1f GB and hold %.2f of the %.2f GB that cap and reserve leave", now, total, used,
-			 limit);
+		snprintf(a->why, sizeof a->why, "%s are usual for %s and hold %s of the %s that cap and reserve leave", now, total, used, limit);
 	else
-		snprintf(a->why, sizeof a->why,
-			 "%s are usual for %.1f GB but would hold %.2f GB; %s hold %.2f of the %.2f GB that cap and reserve leave", usually, total,
-			 (double)first_used / 1e9, now, used, limit);
+		snprintf(a->why, sizeof a->why, "%s are usual for %s but would hold %s; %s hold %s of the %s that cap and reserve leave", usually,
+			 total, memory_text(first_used, first_text), now, used, limit);
 }
 
 struct forecast_advice forecast_advise(const struct forecast_wish *wish)

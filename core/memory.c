@@ -62,9 +62,11 @@ void memory_history_reset_peak(struct memory_history *h)
 
 const char *memory_text(int64_t bytes, char out[24])
 {
-	if (bytes < 1000000000)
-		snprintf(out, 24, "%.1f MB", (double)bytes / 1e6);
+	double mib = (double)bytes / 1048576;
+
+	if (mib < 1023.95) /* below that it does not round to 1024.0 */
+		snprintf(out, 24, "%.1f MiB", mib);
 	else
-		snprintf(out, 24, "%.2f GB", (double)bytes / 1e9);
+		snprintf(out, 24, "%.2f GiB", mib / 1024);
 	return out;
 }

@@ -39,7 +39,7 @@ void memory_history_add(struct memory_history *h, int64_t bytes);
 int64_t memory_history_at(const struct memory_history *h, int i); /* 0 = oldest kept, count - 1 = newest */
 void memory_history_reset_peak(struct memory_history *h);         /* to the newest value */
 
-/* "12.5 MB" or "1.23 GB", powers of ten, for messages. Returns out. */
+/* "12.5 MiB" or "1.23 GiB", for messages; as a cap of 16G is read. Returns out. */
 const char *memory_text(int64_t bytes, char out[24]);
 
 #endif

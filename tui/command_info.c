@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/memory.h"
 #include "core/runtime.h"
 #include "core/utf8.h"
 #include "tui/command.h"
@@ -12,13 +13,13 @@ static const char *const kind_names[MODEL_KINDS] = {"scores", "caption", "nli"};
 
 static void print_text(const char *path, const struct model_info *m)
 {
-	char shown[4096];
+	char shown[4096], weights[24];
 
 	utf8_escape(path, strlen(path), shown, sizeof shown);
 	printf("%s\n", shown);
 	printf("  architecture  %s (%s)\n", m->architecture, kind_names[m->kind]);
 	printf("  parameters    %.1f M in %d tensors\n", (double)m->parameters / 1e6, m->tensors);
-	printf("  weights       %.1f MiB, %s\n", (double)m->weight_bytes / 1048576.0, m->precision);
+	printf("  weights       %s, %s\n", memory_text(m->weight_bytes, weights), m->precision);
 	printf("  layers        %d + %d, width %d + %d\n", m->layers[0], m->layers[1], m->width[0], m->width[1]);
 	if (m->image_size)
 		printf("  image         %d px%s\n", m->image_size, m->image_step ? ", may be changed" : "");

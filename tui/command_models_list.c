@@ -9,6 +9,7 @@
 #include "core/device.h"
 #include "core/forecast.h"
 #include "core/mem.h"
+#include "core/memory.h"
 #include "core/runtime.h"
 #include "core/shelf.h"
 #include "core/utf8.h"
@@ -112,11 +113,11 @@ static void print_json(const struct row *r)
 
 static void print_row(const struct row *r, int width)
 {
-	char name[4096], size[16], memory[16];
+	char name[4096], size[16], memory[24];
 
 	printf("%-*s  %-12s  %9s", width, models_shown(r->at->name, name, sizeof name), r->at->source, models_size(r->at->bytes, size));
 	if (r->known)
-		printf("  %-8s  %-6s  %9s in %s", r->info.architecture, r->info.precision, models_size(memory_of(r), memory),
+		printf("  %-8s  %-6s  %10s in %s", r->info.architecture, r->info.precision, memory_text(memory_of(r), memory),
 		       precision_name(r->precision));
 	putchar('\n');
 	if (r->at->path)
@@ -138,7 +139,7 @@ static void print_table(const struct listing *l, const struct config *config)
 	if (!l->shelf.n)
 		puts("No models were found: vramble models pull NAME fetches one, such as openai/clip-vit-base-patch32.");
 	else
-		printf("%-*s  %-12s  %9s  %-8s  %-6s  %9s\n", width, "name", "where", "size", "is", "stored", "memory");
+		printf("%-*s  %-12s  %9s  %-8s  %-6s  %10s\n", width, "name", "where", "size", "is", "stored", "memory");
 	for (int i = 0; i < l->shelf.n; i++)
 		print_row(&l->rows[i], width);
 	if (l->shelf.n)

@@ -341,7 +341,7 @@ static void doctor_on_a_cpu(void **state)
 	check_is(out, "device", "ok: CPU, fake, as asked for");
 	check_is(out, "clip", "ok: clip, 78.6 M parameters");
 	check_is(out, "nli", "ok: bert");
-	check_is(out, "memory", "ok: weights 1.4 GiB");
+	check_is(out, "memory", "ok: weights 1.37 GiB");
 	check_is(out, "terminal", "warn: the output is no terminal");
 	check_is(out, "locale", "ok: C.UTF-8, UTF-8");
 	check_is(out, "settings", "ok: all right");
@@ -363,7 +363,7 @@ static void doctor_finds_what_is_wrong(void **state)
 		1);
 	check_is(out, "device", "fail: CUDA cannot be used, and force-cuda forbids the CPU: ");
 	check_is(out, "nli", "ok: not used");
-	check_is(out, "memory", "fail: weights 1000 MiB");
+	check_is(out, "memory", "fail: weights 1000.0 MiB");
 	check_is(out, "threads", "warn: 900 per run");
 	check_is(out, "settings", "fail: 1 problem: ");
 	check_is(out, "log", "warn: /proc/no/log");

@@ -83,7 +83,7 @@ static void settings_are_recommended(void **state)
 
 	browse_start(&b, ROWS, COLUMNS, "device_mb=8192", NULL, NULL);
 	pty_wait_text(b.pty, "R recommends: batch 2");
-	pty_wait_text(b.pty, "are usual for 8.6 GB");
+	pty_wait_text(b.pty, "are usual for 8.00 GiB");
 	pty_type(b.pty, "R");
 	pty_wait_text(b.pty, "›2‹");
 	pty_wait_text(b.pty, "›autocast‹");

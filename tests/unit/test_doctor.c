@@ -81,7 +81,7 @@ static void all_is_well(void **state)
 	only("driver", CHECK_OK, "NVIDIA 535.1, 1 device: H200", NULL);
 	only("terminal", CHECK_OK, "xterm-256color, true colour", NULL);
 	only("threads", CHECK_OK, "8 per run on 8 of 16 CPUs", NULL);
-	only("memory", CHECK_OK, "weights 3.0 GiB; free 90.0 GiB of 100.0 GiB, reserve 15 %, cap none", NULL);
+	only("memory", CHECK_OK, "weights 3.00 GiB; free 90.00 GiB of 100.00 GiB, reserve 15 %, cap none", NULL);
 }
 
 static void drivers(void **state)
@@ -179,11 +179,11 @@ static void models_and_memory(void **state)
 	f.model[MODEL_NLI].used = false;
 	judge(&f);
 	only("nli", CHECK_OK, "not used", NULL);
-	assert_non_null(strstr(find("memory")->text, "weights 2.0 GiB"));
+	assert_non_null(strstr(find("memory")->text, "weights 2.00 GiB"));
 	f = healthy();
 	f.cap = 2LL << 30;
 	judge(&f);
-	only("memory", CHECK_FAIL, "cap 2.0 GiB", "below the weights: --cap more than 3.0 GiB");
+	only("memory", CHECK_FAIL, "cap 2.00 GiB", "below the weights: --cap more than 3.00 GiB");
 	f.cap = 0;
 	f.memory_free = 17LL << 30;
 	f.profile = "limited";
@@ -191,7 +191,7 @@ static void models_and_memory(void **state)
 	only("memory", CHECK_WARN, "profile limited", "reserve");
 	f.memory_free = 2LL << 30;
 	judge(&f);
-	only("memory", CHECK_FAIL, "free 2.0 GiB", "free memory");
+	only("memory", CHECK_FAIL, "free 2.00 GiB", "free memory");
 	f = healthy();
 	for (int kind = 0; kind < MODEL_KINDS; kind++)
 		f.model[kind].used = false;

@@ -124,7 +124,7 @@ static void test_a_cap_over_a_batch_that_needs_more(void **state)
 	bench_await_quiet(&bench);
 	check_answers(96);
 	assert_true(bench.steps[LADDER_BATCH] >= 3);
-	assert_non_null(strstr(bench.ladder[0], "cap 200.0 MB"));
+	assert_non_null(strstr(bench.ladder[0], "cap 190.7 MiB"));
 	assert_int_equal(account(DEVICE_CPU).used, 90 * MB);
 	assert_in_range(account(DEVICE_CPU).peak[PEAK_START], 91 * MB, 200 * MB);
 	assert_true(bench_status(&bench).ladder.steps >= bench.count[EV_LADDER] - bench.steps[LADDER_TRIM]);
@@ -284,8 +284,8 @@ static void test_what_cannot_run_at_all_says_what_it_needs(void **state)
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 3);
 	assert_int_equal(bench.count[EV_SCORES], 3); /* the others' answers are there */
-	assert_non_null(strstr(bench.last_error, "needs about 5"));
-	assert_non_null(strstr(bench.last_error, "the cap is 200.0 MB"));
+	assert_non_null(strstr(bench.last_error, "needs about 499.9 MiB"));
+	assert_non_null(strstr(bench.last_error, "the cap is 190.7 MiB"));
 	bench_check_sums(&bench);
 }
 
@@ -330,7 +330,7 @@ static void test_a_cap_lowered_while_idle(void **state)
 	bench_submit_all(&bench, 0, 1, ENGINE_ANSWERS);
 	bench_await_quiet(&bench);
 	assert_int_equal(bench.count[EV_FAILED], 1);
-	assert_non_null(strstr(bench.last_error, "the cap is 5.0 MB"));
+	assert_non_null(strstr(bench.last_error, "the cap is 4.8 MiB"));
 	change(set_cap, 0);
 	await(account(DEVICE_CPU).used == 90 * MB);
 	bench_submit_all(&bench, 1, 2, ENGINE_ANSWERS);

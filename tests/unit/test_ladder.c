@@ -134,15 +134,15 @@ static void test_lines_name_what_was_before_and_after(void **state)
 	line.before = (struct memory_reading){.used = 1230000000, .cached = 100000000, .cap = 2000000000};
 	line.after = (struct memory_reading){.used = 900000000};
 	check_line(&line,
-		   "captions: out of memory with 8 pictures: batch 8 to 4 (1.23 GB in use, 100.0 MB cached, cap 2.00 GB; then 900.0 MB in use, "
-		   "0.0 MB cached)");
+		   "captions: out of memory with 8 pictures: batch 8 to 4 (1.15 GiB in use, 95.4 MiB cached, cap 1.86 GiB; then 858.3 MiB in use, "
+		   "0.0 MiB cached)");
 	line = (struct ladder_line){.who = "verdicts", .step = LADDER_EVICT, .from = "scores"};
 	line.before.used = 5000000;
-	check_line(&line, "verdicts: evicted scores (5.0 MB in use, 0.0 MB cached; then 0.0 MB in use, 0.0 MB cached)");
+	check_line(&line, "verdicts: evicted scores (4.8 MiB in use, 0.0 MiB cached; then 0.0 MiB in use, 0.0 MiB cached)");
 	line.step = LADDER_TRIM;
 	line.from = NULL;
 	line.before = line.after;
-	check_line(&line, "verdicts: the cache is emptied (0.0 MB in use, 0.0 MB cached; then 0.0 MB in use, 0.0 MB cached)");
+	check_line(&line, "verdicts: the cache is emptied (0.0 MiB in use, 0.0 MiB cached; then 0.0 MiB in use, 0.0 MiB cached)");
 }
 
 int main(void)
