@@ -160,6 +160,7 @@ struct descent {
 	int items;
 	bool shrinks; /* nothing failed: a cap was lowered */
 	struct ladder_move move;
+	int64_t changes; /* the engine's count when it began: once all steps are undone, one that was being taken is none */
 	struct memory_reading before;
 	char from[64], to[64]; /* in words; empty: nothing to say */
 };
@@ -285,7 +286,7 @@ static bool step_evict(struct descent *d)
 		return false;
 	told = other->down.evicted;
 	evict(l, other);
-	if (!other->evicted || told)
+	if (!other->evicted || told || d->changes != l->engine->changes)
 		return false;
 	other->down.evicted = true;
 	snprintf(d->from, sizeof d->from, "%s", lane_name[other->kind]);
@@ -320,7 +321,7 @@ static void settle(struct descent *d)
 
 	if ((d->run || d->shrinks) && (d->move.step == LADDER_PRECISION || d->move.step == LADDER_CPU))
 		lane_place(l, &err);
-	if (d->move.step != LADDER_TRIM)
+	if (d->move.step != LADDER_TRIM && d->changes == l->engine->changes)
 		l->engine->steps++;
 	tell(d);
 	lane_tell(l);
@@ -330,6 +331,7 @@ static void take_step(struct descent *d)
 {
 	bool told = true;
 
+	d->changes = d->lane->engine->changes;
 	switch (d->move.step) {
 	case LADDER_BATCH:
 		step_batch(d);
@@ -385,15 +387,31 @@ static bool step_alone(struct lane *l, const struct run *run, int n)
 	return true;
 }
 
+/* There was no memory under settings that hold no longer: under those of now it is tried before anything is given up. */
+static bool changed_meanwhile(struct lane *l, int device)
+{
+	struct engine *e = l->engine;
+
+	if (l->seen == e->changes)
+		return false;
+	l->seen = e->changes;
+	pthread_mutex_unlock(&e->lock);
+	settings_cap(e, device);
+	pthread_mutex_lock(&e->lock);
+	return true;
+}
+
 bool ladder_down(struct lane *l, int device, const struct run *run, int n, struct error *err)
 {
 	struct engine *e = l->engine;
 	struct descent d = {.lane = l, .device = device, .run = run, .items = n};
 	struct ladder_state state;
 
-	if (lane_dropped(l) || (run && step_alone(l, run, n)))
+	if (lane_dropped(l) || changed_meanwhile(l, device) || (run && step_alone(l, run, n)))
 		return true;
 	read_memory(e, device, &d.before);
+	if (changed_meanwhile(l, device))
+		return true;
 	state = state_of(&d);
 	if (ladder_next(&state, &d.move)) {
 		take_step(&d);
@@ -434,9 +452,12 @@ static void leave_last(struct descent *d)
 {
 	struct lane *l = d->lane;
 
+	d->changes = l->engine->changes;
 	d->move.step = LADDER_EVICT;
 	ladder_leave(l);
 	step_trim(d);
+	if (d->changes != l->engine->changes)
+		return;
 	l->down.evicted = true;
 	snprintf(d->from, sizeof d->from, "%s", lane_name[l->kind]);
 	settle(d);
@@ -472,7 +493,7 @@ void ladder_shrink(struct lane *l)
 		struct descent d = {.lane = l, .device = l->device, .shrinks = true};
 		struct ladder_state state;
 
-		if (!shrink_state(l, &d, &state))
+		if (!shrink_state(l, &d, &state) || l->dirty)
 			return;
 		if (!state.cached && state.lower == PRECISION_AUTO && others_follow(l))
 			return;

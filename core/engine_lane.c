@@ -171,6 +171,7 @@ static int move(struct lane *l, struct place target, struct error *err)
 	l->asked = target;
 	l->moves = true;
 	l->freed = e->freed;
+	l->seen = e->changes;
 	pthread_mutex_unlock(&e->lock);
 	status_watch(e, target.device);
 	settings_cap(e, target.device);
@@ -300,6 +301,7 @@ static struct model *open_model(struct lane *l, const struct model_control *cont
 		*place = l->asked = lane_target(l);
 		l->moves = true;
 		l->freed = e->freed;
+		l->seen = e->changes;
 		pthread_mutex_unlock(&e->lock);
 		status_watch(e, place->device);
 		settings_cap(e, place->device);

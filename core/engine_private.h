@@ -165,6 +165,7 @@ struct lane {
 	struct steps_down down;
 	bool evicted;  /* its weights are not there */
 	int64_t freed; /* the engine's count when it last asked for memory */
+	int64_t seen;  /* and that of changes */
 	bool moves;    /* its weights are being read, to where asked says: it may hold memory already */
 	bool leave;    /* another lane needs the room: to be evicted as soon as no batch runs */
 	bool trimmed;  /* the cache was emptied since the last run that went well */
@@ -238,6 +239,7 @@ struct engine {
 	struct forecast_learned learned;
 
 	int64_t freed;       /* how often weights were freed or moved: what found no memory before may find it now */
+	int64_t changes;     /* how often settings changed, or steps down were undone */
 	int steps;           /* down the ladder, that can be undone */
 	struct lane *hungry; /* needs the memory of a device for itself, and is not done: nobody comes back or runs there meanwhile */
 	struct lane *last_hungry;

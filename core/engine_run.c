@@ -51,6 +51,7 @@ static void begin_call(struct lane *l, const struct run *run, int n)
 	l->batch = n;
 	l->largest = l->longest = 0;
 	l->freed = l->engine->freed;
+	l->seen = l->engine->changes;
 	l->late = false;
 	l->waited = 0;
 	l->began = l->progress = clock_now();

@@ -162,6 +162,7 @@ int engine_set_settings(struct engine *e, const struct engine_settings *settings
 		return -1;
 	pthread_mutex_lock(&e->lock);
 	old = e->settings;
+	e->changes++;
 	before = settings_image_size(e);
 	e->settings = *settings;
 	if (!same_need(&old, settings) || !no_more_room(e, &old, settings))
@@ -192,6 +193,7 @@ void settings_undo_ladder(struct engine *e)
 {
 	int before = settings_image_size(e);
 
+	e->changes++;
 	ladder_reset(e);
 	if (before != settings_image_size(e))
 		settings_prepare_anew(e);
