@@ -6,7 +6,6 @@
 struct bart_model {
 	struct nli_model judge;
 	struct bart_config config;
-	struct bart_net *net;
 };
 
 static struct bart_model *bart_of(struct model *m)
@@ -16,7 +15,7 @@ static struct bart_model *bart_of(struct model *m)
 
 static tt_tensor *logits(const struct nli_model *m, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask)
 {
-	return bart_logits(((const struct bart_model *)m)->net, p, ids, mask);
+	return bart_logits(m->base.net, p, ids, mask);
 }
 
 static int configure(struct model *m, const json_t *config, struct error *err)
@@ -43,55 +42,33 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return 0;
 }
 
-static int count(const struct model *m, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct bart_model *b = (const struct bart_model *)m;
-
-	bart_net_destroy(bart_net_create(&b->config, source));
-	return nn_finish(source, "BART", err);
+	return bart_net_create(&((const struct bart_model *)m)->config, source);
 }
 
-static int load(struct model *m, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct bart_model *b = bart_of(m);
-	struct nn_source source = model_source(m, control);
-	struct bart_net *net = bart_net_create(&b->config, &source);
-	int rc = nn_finish(&source, "BART", err);
-
-	nn_source_free(&source);
-	if (rc < 0) {
-		bart_net_destroy(net);
-		return -1;
-	}
-	bart_net_destroy(b->net);
-	b->net = net;
-	return 0;
-}
-
-static void finish(struct model *m)
-{
-	bart_net_destroy(bart_of(m)->net);
-	nli_finish(&bart_of(m)->judge);
+	bart_net_destroy(net);
 }
 
 static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
 	const struct bart_model *b = (const struct bart_model *)m;
-	struct forecast_request r = *request;
+	struct forecast_request r = nli_request(&b->judge, request);
 
-	if (r.tokens <= 0 || r.tokens > b->judge.longest)
-		r.tokens = b->judge.longest;
 	forecast_bart(&b->config, &r, out);
 }
 
 const struct model_ops bart_ops = {
 	.architecture = "bart",
+	.title = "BART",
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bart_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
-	.finish = finish,
+	.create = create,
+	.destroy = destroy,
+	.finish = nli_finish,
 	.classify = nli_classify,
 	.forecast = forecast,
 };

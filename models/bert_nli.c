@@ -6,7 +6,6 @@
 struct bert_model {
 	struct nli_model judge;
 	struct bert_config config;
-	struct bert_net *net;
 };
 
 static struct bert_model *bert_of(struct model *m)
@@ -16,7 +15,7 @@ static struct bert_model *bert_of(struct model *m)
 
 static tt_tensor *logits(const struct nli_model *m, tt_pool *p, tt_tensor *ids, tt_tensor *types, tt_tensor *mask)
 {
-	return bert_logits(((const struct bert_model *)m)->net, p, ids, types, mask);
+	return bert_logits(m->base.net, p, ids, types, mask);
 }
 
 static int configure(struct model *m, const json_t *config, struct error *err)
@@ -37,67 +36,46 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return nli_configure(&b->judge, c->roberta ? NLI_BYTES : NLI_WORDPIECE, config, err);
 }
 
-static int count(const struct model *m, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct bert_model *b = (const struct bert_model *)m;
-
-	bert_net_destroy(bert_net_create(&b->config, source));
-	return nn_finish(source, b->config.roberta ? "RoBERTa" : "BERT", err);
+	return bert_net_create(&((const struct bert_model *)m)->config, source);
 }
 
-static int load(struct model *m, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct bert_model *b = bert_of(m);
-	struct nn_source source = model_source(m, control);
-	struct bert_net *net = bert_net_create(&b->config, &source);
-	int rc = nn_finish(&source, b->config.roberta ? "RoBERTa" : "BERT", err);
-
-	nn_source_free(&source);
-	if (rc < 0) {
-		bert_net_destroy(net);
-		return -1;
-	}
-	bert_net_destroy(b->net);
-	b->net = net;
-	return 0;
-}
-
-static void finish(struct model *m)
-{
-	bert_net_destroy(bert_of(m)->net);
-	nli_finish(&bert_of(m)->judge);
+	bert_net_destroy(net);
 }
 
 static void forecast(const struct model *m, const struct forecast_request *request, struct forecast *out)
 {
 	const struct bert_model *b = (const struct bert_model *)m;
-	struct forecast_request r = *request;
+	struct forecast_request r = nli_request(&b->judge, request);
 
-	if (r.tokens <= 0 || r.tokens > b->judge.longest)
-		r.tokens = b->judge.longest;
 	forecast_bert(&b->config, &r, out);
 }
 
 const struct model_ops bert_ops = {
 	.architecture = "bert",
+	.title = "BERT",
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bert_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
-	.finish = finish,
+	.create = create,
+	.destroy = destroy,
+	.finish = nli_finish,
 	.classify = nli_classify,
 	.forecast = forecast,
 };
 
 const struct model_ops roberta_ops = {
 	.architecture = "roberta",
+	.title = "RoBERTa",
 	.kind = MODEL_NLI,
 	.size = sizeof(struct bert_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
-	.finish = finish,
+	.create = create,
+	.destroy = destroy,
+	.finish = nli_finish,
 	.classify = nli_classify,
 	.forecast = forecast,
 };

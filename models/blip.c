@@ -20,7 +20,6 @@ struct blip_model {
 	struct wordpiece *words;
 	int32_t prompt[PROMPT_MAX];
 	int n_prompt;
-	struct blip_net *net;
 };
 
 /* ---- opening ---- */
@@ -87,36 +86,20 @@ static int configure(struct model *base, const json_t *config, struct error *err
 	return 0;
 }
 
-static int count(const struct model *base, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct blip_model *m = (const struct blip_model *)base;
-
-	blip_net_destroy(blip_net_create(&m->config, source));
-	return nn_finish(source, "BLIP", err);
+	return blip_net_create(&((const struct blip_model *)m)->config, source);
 }
 
-static int load(struct model *base, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct blip_model *m = (struct blip_model *)base;
-	struct nn_source source = model_source(base, control);
-	struct blip_net *net = blip_net_create(&m->config, &source);
-	int rc = nn_finish(&source, "BLIP", err);
-
-	nn_source_free(&source);
-	if (rc < 0) {
-		blip_net_destroy(net);
-		return -1;
-	}
-	blip_net_destroy(m->net);
-	m->net = net;
-	return 0;
+	blip_net_destroy(net);
 }
 
 static void finish(struct model *base)
 {
 	struct blip_model *m = (struct blip_model *)base;
 
-	blip_net_destroy(m->net);
 	wordpiece_free(m->words);
 }
 
@@ -189,11 +172,11 @@ static int caption(struct model *base, tt_tensor *pixels, const struct caption_o
 	struct blip_model *m = (struct blip_model *)base;
 	struct caption_search c = {.model = base, .options = options, .search = search_options(m, options), .step = step, .text = text_of};
 	int n = (int)tt_size(pixels, 0), rc;
-	tt_tensor *encoded = blip_encode(m->net, base->work, pixels, NULL);
+	tt_tensor *encoded = blip_encode(base->net, base->work, pixels, NULL);
 
 	if (!encoded)
 		return model_check(base, "encoder", err);
-	c.ctx = blip_decoding_create(m->net, base->work, encoded);
+	c.ctx = blip_decoding_create(base->net, base->work, encoded);
 	rc = caption_search(&c, n, out, err);
 	blip_decoding_destroy(c.ctx);
 	return rc;
@@ -210,11 +193,12 @@ static void forecast(const struct model *base, const struct forecast_request *re
 
 const struct model_ops blip_ops = {
 	.architecture = "blip",
+	.title = "BLIP",
 	.kind = MODEL_CAPTION,
 	.size = sizeof(struct blip_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
+	.create = create,
+	.destroy = destroy,
 	.finish = finish,
 	.prepare = prepare,
 	.caption = caption,

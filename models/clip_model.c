@@ -13,7 +13,6 @@
 struct clip_model {
 	struct model base;
 	struct clip_config config;
-	struct clip_net *net;
 	struct bpe *bpe;
 	struct preprocess preprocess;
 	float logit_scale;
@@ -65,38 +64,27 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 	return 0;
 }
 
-static int count(const struct model *m, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct clip_model *clip = (const struct clip_model *)m;
-
-	clip_net_destroy(clip_net_create(&clip->config, source));
-	return nn_finish(source, "CLIP", err);
+	return clip_net_create(&((const struct clip_model *)m)->config, source);
 }
 
-static int load(struct model *m, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct clip_model *clip = (struct clip_model *)m;
-	struct nn_source source = model_source(m, control);
-	struct clip_net *net = clip_net_create(&clip->config, &source);
-	int rc = nn_finish(&source, "CLIP", err);
+	clip_net_destroy(net);
+}
 
-	nn_source_free(&source);
-	if (rc == 0 && !clip->net) /* only once: any thread may read it from then on */
-		rc = vectors_scale(m, clip_logit_scale(net), &clip->logit_scale, err);
-	if (rc < 0) {
-		clip_net_destroy(net);
-		return -1;
-	}
-	clip_net_destroy(clip->net);
-	clip->net = net;
-	return 0;
+static int adopt(struct model *m, void *net, struct error *err)
+{
+	if (m->net) /* only once: any thread may read it from then on */
+		return 0;
+	return vectors_scale(m, clip_logit_scale(net), &((struct clip_model *)m)->logit_scale, err);
 }
 
 static void finish(struct model *m)
 {
 	struct clip_model *clip = (struct clip_model *)m;
 
-	clip_net_destroy(clip->net);
 	bpe_free(clip->bpe);
 }
 
@@ -114,7 +102,7 @@ static int embed_images(struct model *m, tt_tensor *const *pictures, int n, floa
 
 	for (int i = 0; i < n; i++)
 		count += (size_t)tt_size(pictures[i], 0) * (size_t)clip->config.projection;
-	return vectors_take(m, clip_picture_features(clip->net, m->work, pictures, n), "pictures", out, count, err);
+	return vectors_take(m, clip_picture_features(m->net, m->work, pictures, n), "pictures", out, count, err);
 }
 
 /* Ids of n texts, [n,longest]. Behind a text's end stands its end token again: the mask looks backwards only and the first end is the one that is read. */
@@ -155,8 +143,7 @@ static int embed_texts(struct model *m, const char *const *texts, int n, float *
 
 		if (!ids && tt_status_of(m->work) == TT_OK)
 			return -1;
-		if (vectors_take(m, clip_text_features(clip->net, m->work, ids, NULL), "texts", out + (size_t)from * width, (size_t)k * width, err) <
-		    0)
+		if (vectors_take(m, clip_text_features(m->net, m->work, ids, NULL), "texts", out + (size_t)from * width, (size_t)k * width, err) < 0)
 			return -1;
 		tt_keep(m->work, start, NULL, 0);
 	}
@@ -177,11 +164,13 @@ static float logit_scale(const struct model *m)
 
 const struct model_ops clip_ops = {
 	.architecture = "clip",
+	.title = "CLIP",
 	.kind = MODEL_SCORES,
 	.size = sizeof(struct clip_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
+	.create = create,
+	.destroy = destroy,
+	.adopt = adopt,
 	.finish = finish,
 	.prepare = prepare,
 	.embed_images = embed_images,

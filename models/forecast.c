@@ -11,8 +11,10 @@ static int count(const struct model *m, const struct forecast_request *request, 
 		.file = m->file,
 		.count = &counted,
 	};
-	int rc = m->ops->count(m, &source, err);
+	int rc;
 
+	m->ops->destroy(m->ops->create(m, &source));
+	rc = nn_finish(&source, m->ops->title, err);
 	*out = (struct forecast){.weights = counted.held, .mapped = counted.mapped};
 	tt_pool_destroy(source.pool);
 	nn_source_free(&source);

@@ -165,6 +165,7 @@ void model_close(struct model *m)
 {
 	if (!m)
 		return;
+	m->ops->destroy(m->net);
 	m->ops->finish(m);
 	tt_pool_destroy(m->work);
 	tt_pool_destroy(m->weights);

@@ -21,21 +21,23 @@ struct model {
 	enum precision precision; /* in use, or last in use; never AUTO. Atomic: any thread reads it */
 	int device, owner;
 	bool resident; /* atomic, as weights != NULL */
+	void *net;     /* of the last time that weights were read; its tensors may be gone */
 };
 
 struct model_ops {
 	const char *architecture; /* config.json's model_type: "clip", "ofa", "blip", … */
+	const char *title;        /* for messages: "CLIP" */
 	enum model_kind kind;
 	size_t size; /* of the network's own struct, allocated zeroed by models.c */
 	/* Reads config.json (already parsed) and tokenizer/preprocessor files into m, adds to m->info (name, parameters and the like are there already, and
 	 * m->file is open). No libtorch. On failure finish is called. */
 	int (*configure)(struct model *m, const json_t *config, struct error *err);
-	/* Opens the net with the source, which counts, and throws it away; -1 as nn_finish. No libtorch. */
-	int (*count)(const struct model *m, struct nn_source *source, struct error *err);
-	/* Builds the tensors in m->weights (empty) from m->file at m->precision on m->device. Called again, with another pool, when the model is placed anew:
-	 * builds a new net first and puts it in the old one's place only when all went well. The old one's tensors may be gone already. */
-	int (*load)(struct model *m, const struct model_control *control, struct error *err);
-	void (*finish)(struct model *m); /* frees what configure made */
+	/* Opens the net with the source, which reads or counts; errors stick to the source. destroy: not the tensors; NULL is fine. Counting needs no libtorch. */
+	void *(*create)(const struct model *m, struct nn_source *source);
+	void (*destroy)(void *net);
+	/* Looks at a net that was opened without error before it takes m->net's place; -1: it does not. May be NULL. */
+	int (*adopt)(struct model *m, void *net, struct error *err);
+	void (*finish)(struct model *m); /* frees what configure made; the net is gone already */
 	int (*prepare)(const struct model *m, const struct image *image, int image_size, struct pixels *out, struct error *err);
 	/* pictures: n tensors [k,3,H,W] fp32 CPU, in m->work; a vector each, in order */
 	int (*embed_images)(struct model *m, tt_tensor *const *pictures, int n, float *out, struct error *err);
@@ -44,7 +46,7 @@ struct model_ops {
 	float (*logit_bias)(const struct model *m); /* of those with info.sigmoid */
 	int (*caption)(struct model *m, tt_tensor *pixels, const struct caption_options *options, struct caption *out, struct error *err);
 	int (*classify)(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
-	/* Any thread. request: precision is not AUTO; out has the weights, which count counted. See forecast.h. */
+	/* Any thread. request: precision is not AUTO; out has the weights, which create counted. See forecast.h. */
 	void (*forecast)(const struct model *m, const struct forecast_request *request, struct forecast *out);
 };
 
@@ -64,8 +66,6 @@ enum precision model_precision(const struct model *m);
 /* What runs for what was asked, never AUTO. On a CPU fp16 has no kernels, and bf16 without instructions for it is slower than fp32. Any thread. */
 enum precision model_precision_for(int device, enum precision wanted);
 
-/* What load asks for tensors: m's pool, file, device and precision. End with nn_finish and nn_source_free. */
-struct nn_source model_source(const struct model *m, const struct model_control *control);
 /* -1 with the work pool's error as "what: message", 0 when it has none. */
 int model_check(const struct model *m, const char *what, struct error *err);
 

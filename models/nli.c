@@ -58,9 +58,18 @@ int nli_configure(struct nli_model *m, enum nli_tokens tokens, const json_t *con
 	return 0;
 }
 
-void nli_finish(struct nli_model *m)
+void nli_finish(struct model *m)
 {
-	nli_text_free(&m->text);
+	nli_text_free(&((struct nli_model *)m)->text);
+}
+
+struct forecast_request nli_request(const struct nli_model *m, const struct forecast_request *request)
+{
+	struct forecast_request r = *request;
+
+	if (r.tokens <= 0 || r.tokens > m->longest)
+		r.tokens = m->longest;
+	return r;
 }
 
 /* ---- judging ---- */

@@ -1,7 +1,7 @@
 /* nli.h - inside models/: what all judges of premise and hypothesis share, whatever their network: label order, pairs to padded batches, logits to verdicts.
  *
  * A judge's own struct has a struct nli_model as its first member. Its configure reads the network's config, fills `labels` ... `logits` and calls
- * nli_configure; its row of the table has nli_classify; its finish calls nli_finish. Threads as the members of struct model_ops.
+ * nli_configure; its row of the table has nli_classify and nli_finish. Threads as the members of struct model_ops.
  */
 #ifndef MODELS_NLI_H
 #define MODELS_NLI_H
@@ -29,7 +29,9 @@ struct nli_model {
 
 /* Finds the label order, loads the tokenizer, fills m's info. E_MODEL, or what nli_text_load says. */
 int nli_configure(struct nli_model *m, enum nli_tokens tokens, const json_t *config, struct error *err);
-void nli_finish(struct nli_model *m);
+void nli_finish(struct model *m); /* model_ops.finish */
+/* The request with the longest pair where it names none, or a longer one. */
+struct forecast_request nli_request(const struct nli_model *m, const struct forecast_request *request);
 /* model_ops.classify */
 int nli_classify(struct model *m, const struct text_pair *pairs, int n, struct verdict *out, struct error *err);
 

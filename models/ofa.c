@@ -35,7 +35,6 @@ struct ofa_model {
 	int64_t *prompt; /* with bos and eos */
 	int n_prompt;
 	bool english;
-	struct ofa_net *net;
 };
 
 /* ---- configuration.json ---- */
@@ -204,36 +203,20 @@ static int configure(struct model *base, const json_t *config, struct error *err
 	return 0;
 }
 
-static int count(const struct model *base, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct ofa_model *m = (const struct ofa_model *)base;
-
-	ofa_net_destroy(ofa_net_create(&m->config, source));
-	return nn_finish(source, "OFA", err);
+	return ofa_net_create(&((const struct ofa_model *)m)->config, source);
 }
 
-static int load(struct model *base, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct ofa_model *m = (struct ofa_model *)base;
-	struct nn_source source = model_source(base, control);
-	struct ofa_net *net = ofa_net_create(&m->config, &source);
-	int rc = nn_finish(&source, "OFA", err);
-
-	nn_source_free(&source);
-	if (rc < 0) {
-		ofa_net_destroy(net);
-		return -1;
-	}
-	ofa_net_destroy(m->net);
-	m->net = net;
-	return 0;
+	ofa_net_destroy(net);
 }
 
 static void finish(struct model *base)
 {
 	struct ofa_model *m = (struct ofa_model *)base;
 
-	ofa_net_destroy(m->net);
 	bpe_free(m->bpe);
 	free(m->prompt);
 }
@@ -315,9 +298,9 @@ static int caption(struct model *base, tt_tensor *pixels, const struct caption_o
 	struct ofa_memory memory;
 	tt_tensor *prompt = tt_from_i64(p, m->prompt, TT_SHAPE(1, m->n_prompt));
 
-	if (ofa_encode(m->net, p, pixels, tt_expand(p, prompt, TT_SHAPE(n, m->n_prompt)), false, &memory) < 0)
+	if (ofa_encode(base->net, p, pixels, tt_expand(p, prompt, TT_SHAPE(n, m->n_prompt)), false, &memory) < 0)
 		return model_check(base, "encoder", err);
-	c.ctx = ofa_decoding_create(m->net, p, &memory, c.search.max_length);
+	c.ctx = ofa_decoding_create(base->net, p, &memory, c.search.max_length);
 	rc = caption_search(&c, n, out, err);
 	ofa_decoding_destroy(c.ctx);
 	return rc;
@@ -337,11 +320,12 @@ static void forecast(const struct model *base, const struct forecast_request *re
 
 const struct model_ops ofa_ops = {
 	.architecture = "ofa",
+	.title = "OFA",
 	.kind = MODEL_CAPTION,
 	.size = sizeof(struct ofa_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
+	.create = create,
+	.destroy = destroy,
 	.finish = finish,
 	.prepare = prepare,
 	.caption = caption,

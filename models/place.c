@@ -40,7 +40,7 @@ bool model_resident(const struct model *m)
 
 /* ---- loading */
 
-struct nn_source model_source(const struct model *m, const struct model_control *control)
+static struct nn_source source_of(const struct model *m, const struct model_control *control)
 {
 	static const enum tt_dtype compute[PRECISIONS] = {TT_F32, TT_F32, TT_BF16, TT_F16, TT_F32};
 
@@ -52,6 +52,23 @@ struct nn_source model_source(const struct model *m, const struct model_control 
 		.progress = control ? control->progress : NULL,
 		.ctx = control ? control->ctx : NULL,
 	};
+}
+
+/* Opens the net in m->weights (empty) from m->file at m->precision on m->device; it takes the old one's place only when all went well. The old one's tensors
+ * may be gone already. */
+static int load(struct model *m, const struct model_control *control, struct error *err)
+{
+	struct nn_source source = source_of(m, control);
+	void *net = m->ops->create(m, &source);
+	int rc = nn_finish(&source, m->ops->title, err);
+
+	nn_source_free(&source);
+	if (rc == 0 && m->ops->adopt)
+		rc = m->ops->adopt(m, net, err);
+	m->ops->destroy(rc < 0 ? net : m->net);
+	if (rc == 0)
+		m->net = net;
+	return rc;
 }
 
 static int check_device(const struct model *m, int device, struct error *err)
@@ -95,7 +112,7 @@ static int load_beside(struct model *m, int device, enum precision precision, co
 	tt_set_owner(fresh.weights, m->owner);
 	tt_set_check(fresh.weights, control ? control->check : NULL, control ? control->ctx : NULL);
 	take_stand(m, &fresh);
-	rc = m->ops->load(m, control, err);
+	rc = load(m, control, err);
 	tt_set_check(fresh.weights, NULL, NULL);
 	if (rc < 0) {
 		take_stand(m, &before);

@@ -17,7 +17,6 @@
 struct siglip_model {
 	struct model base;
 	struct siglip_config config;
-	struct siglip_net *net;
 	struct unigram *unigram;
 	int32_t end, fill; /* end of a text, and what fills it up */
 	int length;        /* of a text, filled up */
@@ -109,41 +108,30 @@ static int configure(struct model *m, const json_t *config, struct error *err)
 /* Only once: any thread may read them from then on. */
 static int read_scalars(struct siglip_model *s, const struct siglip_net *net, struct error *err)
 {
-	if (s->net)
+	if (s->base.net)
 		return 0;
 	if (vectors_scale(&s->base, siglip_logit_scale(net), &s->logit_scale, err) < 0)
 		return -1;
 	return vectors_scalar(siglip_logit_bias(net), "logit_bias", &s->logit_bias, err);
 }
 
-static int count(const struct model *m, struct nn_source *source, struct error *err)
+static void *create(const struct model *m, struct nn_source *source)
 {
-	const struct siglip_model *s = (const struct siglip_model *)m;
-
-	siglip_net_destroy(siglip_net_create(&s->config, source));
-	return nn_finish(source, "SigLIP", err);
+	return siglip_net_create(&((const struct siglip_model *)m)->config, source);
 }
 
-static int load(struct model *m, const struct model_control *control, struct error *err)
+static void destroy(void *net)
 {
-	struct siglip_model *s = siglip_of(m);
-	struct nn_source source = model_source(m, control);
-	struct siglip_net *net = siglip_net_create(&s->config, &source);
-	int rc = nn_finish(&source, "SigLIP", err);
+	siglip_net_destroy(net);
+}
 
-	nn_source_free(&source);
-	if (rc < 0 || read_scalars(s, net, err) < 0) {
-		siglip_net_destroy(net);
-		return -1;
-	}
-	siglip_net_destroy(s->net);
-	s->net = net;
-	return 0;
+static int adopt(struct model *m, void *net, struct error *err)
+{
+	return read_scalars(siglip_of(m), net, err);
 }
 
 static void finish(struct model *m)
 {
-	siglip_net_destroy(siglip_of(m)->net);
 	unigram_free(siglip_of(m)->unigram);
 }
 
@@ -161,7 +149,7 @@ static int embed_images(struct model *m, tt_tensor *const *pictures, int n, floa
 
 	for (int i = 0; i < n; i++)
 		count += (size_t)tt_size(pictures[i], 0) * (size_t)s->config.vision.hidden;
-	return vectors_take(m, siglip_picture_features(s->net, m->work, pictures, n), "pictures", out, count, err);
+	return vectors_take(m, siglip_picture_features(s->base.net, m->work, pictures, n), "pictures", out, count, err);
 }
 
 /* What the published tokenizer does before its pieces: lower case, ASCII punctuation deleted, each run of blanks one blank, none at the ends. */
@@ -219,7 +207,7 @@ static int embed_group(struct siglip_model *s, const char *const *texts, int n, 
 	if (rc == 0) {
 		tt_tensor *ids = tt_from_i64(p, rows, TT_SHAPE(n, (int64_t)length));
 
-		rc = vectors_take(&s->base, siglip_text_features(s->net, p, ids, NULL), "texts", out, (size_t)n * width, err);
+		rc = vectors_take(&s->base, siglip_text_features(s->base.net, p, ids, NULL), "texts", out, (size_t)n * width, err);
 	}
 	tt_keep(p, start, NULL, 0);
 	free(rows);
@@ -259,11 +247,13 @@ static float logit_bias(const struct model *m)
 
 const struct model_ops siglip_ops = {
 	.architecture = "siglip",
+	.title = "SigLIP",
 	.kind = MODEL_SCORES,
 	.size = sizeof(struct siglip_model),
 	.configure = configure,
-	.count = count,
-	.load = load,
+	.create = create,
+	.destroy = destroy,
+	.adopt = adopt,
 	.finish = finish,
 	.prepare = prepare,
 	.embed_images = embed_images,
