@@ -18,6 +18,11 @@ int64_t forecast_run(const struct forecast *f)
 	return f->together > 0 ? f->together : f->activations + f->kv;
 }
 
+int64_t forecast_whole(const struct forecast *f)
+{
+	return f->weights + f->mapped + forecast_run(f);
+}
+
 int64_t forecast_used(const struct forecast *models, int n, bool turns)
 {
 	int64_t weights = 0, all = 0, largest = 0;

@@ -24,6 +24,8 @@
 
 /* What a run adds to the weights at its most loaded moment. */
 int64_t forecast_run(const struct forecast *f);
+/* A model by itself: its weights, be they mapped or not, and a run. */
+int64_t forecast_whole(const struct forecast *f);
 /* The most that tensors on a device will hold for n models that stand there: all weights, and of the runs the largest where they take turns (a CPU), or all
  * of them at once. A model that is evicted has no weights: leave it out. */
 int64_t forecast_used(const struct forecast *models, int n, bool turns);

@@ -85,12 +85,6 @@ static void inspect_all(struct listing *l, struct invocation *in)
 	}
 }
 
-/* What it holds at most while it runs: its weights, be they mapped or not, and a run. */
-static int64_t memory_of(const struct row *r)
-{
-	return r->forecast.weights + r->forecast.mapped + forecast_run(&r->forecast);
-}
-
 /* ---------------------------------------------------------------- printing */
 
 static void print_json(const struct row *r)
@@ -102,10 +96,11 @@ static void print_json(const struct row *r)
 	if (r->at->path)
 		json_object_set_new(object, "path", json_string(models_shown(r->at->path, name, sizeof name)));
 	if (r->known)
-		json_object_update_new(object, json_pack("{s:s, s:s, s:I, s:s, s:I, s:I}", "architecture", r->info.architecture, "precision",
-							 r->info.precision, "parameters", (json_int_t)r->info.parameters, "memory_precision",
-							 precision_name(r->precision), "weights",
-							 (json_int_t)(r->forecast.weights + r->forecast.mapped), "memory", (json_int_t)memory_of(r)));
+		json_object_update_new(object,
+				       json_pack("{s:s, s:s, s:I, s:s, s:I, s:I}", "architecture", r->info.architecture, "precision",
+						 r->info.precision, "parameters", (json_int_t)r->info.parameters, "memory_precision",
+						 precision_name(r->precision), "weights", (json_int_t)(r->forecast.weights + r->forecast.mapped),
+						 "memory", (json_int_t)forecast_whole(&r->forecast)));
 	if (r->at->problem)
 		json_object_set_new(object, "problem", json_string(r->at->problem));
 	command_print_json(object);
@@ -117,7 +112,7 @@ static void print_row(const struct row *r, int width)
 
 	printf("%-*s  %-12s  %9s", width, models_shown(r->at->name, name, sizeof name), r->at->source, models_size(r->at->bytes, size));
 	if (r->known)
-		printf("  %-8s  %-6s  %10s in %s", r->info.architecture, r->info.precision, memory_text(memory_of(r), memory),
+		printf("  %-8s  %-6s  %10s in %s", r->info.architecture, r->info.precision, memory_text(forecast_whole(&r->forecast), memory),
 		       precision_name(r->precision));
 	putchar('\n');
 	if (r->at->path)

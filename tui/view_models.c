@@ -14,12 +14,6 @@ static const char *name_of(const struct candidate *c, char *out, size_t size)
 	return out;
 }
 
-/* What it takes by itself: weights, be they mapped or not, and a run. */
-static int64_t needs(const struct candidate *c)
-{
-	return c->forecast.weights + c->forecast.mapped + forecast_run(&c->forecast);
-}
-
 /* A long name gives way at its beginning: paths differ at their end. */
 static void draw_name(const struct app *a, const struct candidate *c, int y, int x, int width, enum theme_role role)
 {
@@ -52,7 +46,7 @@ static void draw_row(const struct app *a, const struct candidate *c, bool chosen
 	draw_format(&a->canvas, y, sizes, SIZE_COLUMNS, ROLE_DIM, "%*s", SIZE_COLUMNS, c->bytes ? view_size(c->bytes, size) : "");
 	if (c->known)
 		draw_format(&a->canvas, y, sizes + SIZE_COLUMNS, SIZE_COLUMNS, c->fits ? ROLE_VALUE : ROLE_ALERT, "%*s", SIZE_COLUMNS,
-			    view_size(needs(c), size));
+			    view_size(forecast_whole(&c->forecast), size));
 }
 
 static void draw_list(const struct app *a, const struct rect *in, int rows)
