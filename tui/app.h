@@ -241,7 +241,8 @@ void app_models_open(struct app *a);
 void app_models_look(struct app *a, const char *name); /* at this one, which a person typed, or with NULL at all again */
 void app_models_take(struct app *a, struct event *e);  /* EV_CANDIDATE */
 void app_swap(struct app *a, enum model_kind kind, const char *name, const char *path);
-void app_swapped(struct app *a, const struct event *e); /* EV_SWAPPED */
+bool app_swap_command(struct app *a, const char *key, const char *name); /* ":clip NAME"; false: it is another command */
+void app_swapped(struct app *a, const struct event *e);                  /* EV_SWAPPED */
 void app_models_free(struct app *a);
 
 /* keys.c */

@@ -227,20 +227,6 @@ static void apply_config(struct app *a, const char *key)
 	}
 }
 
-/* ":clip DIR" takes effect at once. False: it is something else. */
-static bool swap_command(struct app *a, const char *key, const char *value)
-{
-	static const char *const keys[MODEL_KINDS] = {"clip", "captioner", "nli"};
-
-	for (int i = 0; i < MODEL_KINDS; i++) {
-		if (strcmp(key, keys[i]) != 0 || !*value || !strcmp(value, "none"))
-			continue;
-		app_swap(a, (enum model_kind)i, value, value);
-		return true;
-	}
-	return false;
-}
-
 void app_command(struct app *a, const char *text)
 {
 	char *copy = xstrdup(text), *value = copy + strcspn(copy, " ");
@@ -250,7 +236,7 @@ void app_command(struct app *a, const char *text)
 		*value++ = '\0';
 	if (!strcmp(copy, "q") || !strcmp(copy, "quit")) {
 		a->quit = true;
-	} else if (swap_command(a, copy, value)) {
+	} else if (app_swap_command(a, copy, value)) {
 		app_drop_pending(a);
 	} else if (*copy) {
 		app_drop_pending(a);

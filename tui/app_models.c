@@ -113,6 +113,17 @@ void app_swap(struct app *a, enum model_kind kind, const char *name, const char 
 	app_say(a, ROLE_STATUS, "%s: %s is opened", app_model_name(kind), name);
 }
 
+bool app_swap_command(struct app *a, const char *key, const char *name)
+{
+	for (int i = 0; i < MODEL_KINDS; i++) {
+		if (strcmp(key, config_keys[i]) != 0 || !*name || !strcmp(name, "none"))
+			continue;
+		app_swap(a, (enum model_kind)i, name, name);
+		return true;
+	}
+	return false;
+}
+
 void app_swapped(struct app *a, const struct event *e)
 {
 	struct model_state *m = &a->model[e->model];
